@@ -1,0 +1,9 @@
+// Imports every subpath given. No addon may be loaded by that: editors and bundlers do it on any platform.
+import assert from 'node:assert/strict'
+
+for (const name of process.argv.slice(2)) {
+  const module = await import(name)
+  assert.notEqual(Object.keys(module).length, 0, `${name} exports nothing`)
+}
+const addons = process.report.getReport().sharedObjects.filter((file) => file.endsWith('.node'))
+assert.deepEqual(addons, [], 'importing loaded the addon')

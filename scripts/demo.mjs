@@ -1,0 +1,33 @@
+/** `npm run demo`: the main job with real packets, here if this kernel has IPVS, else in the lab. */
+import { release } from 'node:os'
+import { KernelUnavailableError, kernelHasIpvs, kernelRoles, runInLab } from './lab/index.mjs'
+import { inProject, runNode } from './project.mjs'
+
+const script = inProject('dist/test/demo/demo.js')
+const timeoutSeconds = 170
+
+/** @param {readonly string[]} args  `--kernel ROLE` to choose one of the lab's */
+export async function demo(args) {
+  const chosen = args[0] === '--kernel' ? args[1] : undefined
+  if (args.length > 0 && !kernelRoles.includes(chosen)) {
+    console.error(`usage: npm run demo -- [--kernel ${kernelRoles.join('|')}]`)
+    return 2
+  }
+  if (chosen === undefined && (await kernelHasIpvs())) {
+    console.log(`This kernel, ${release()}, has IPVS: the demo runs right here.\n`)
+    return (await runNode([script], { echo: true, timeoutSeconds })).status
+  }
+  console.log(`This kernel, ${release()}, has no IPVS: booting one that has.\n`)
+  // The smallest download first; all of them can do it.
+  for (const kernel of chosen === undefined ? ['6.1', '6.12', 'newest'] : [chosen]) {
+    try {
+      const command = [process.execPath, script]
+      const onOutput = (chunk, stream) => void process[stream].write(chunk)
+      return (await runInLab({ kernel, command, onOutput, timeoutSeconds })).status
+    } catch (error) {
+      if (!(error instanceof KernelUnavailableError)) throw error
+      console.log(error.message)
+    }
+  }
+  return 1
+}

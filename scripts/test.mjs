@@ -1,0 +1,73 @@
+/**
+ * `npm test`: the checks, the unit tests, the kernel tests in namespaces of this kernel, and the lab tests on kernels
+ * that have IPVS. Prints how many tests ran where; a place where fewer ran than test/minimums.json demands has failed.
+ */
+import { release } from 'node:os'
+import { build } from './build.mjs'
+import { check } from './check.mjs'
+import { filesBelow, inProject, plainEnvironment, readJson } from './project.mjs'
+import { openStage, summarize } from './test/stage.mjs'
+
+const parts = ['check', 'unit', 'kernel', 'lab']
+
+/** By their roles in the lab. */
+const labKernels = ['6.1', 'newest']
+
+const hostTimeoutSeconds = 300
+const labTimeoutSeconds = 1500
+const longTimeoutSeconds = 7200
+
+/**
+ * @param {{ only?: readonly string[], kernels?: readonly string[], grep?: string }} [options]  For developers: which of
+ *   check, unit, kernel and lab; which kernels of the lab; which tests, by name. All of it where left out.
+ */
+export async function test({ only = parts, kernels, grep } = {}) {
+  const unknown = only.filter((part) => !parts.includes(part))
+  if (unknown.length > 0) throw new Error(`--only takes ${parts.join(', ')}, not ${unknown.join(', ')}`)
+  const compiled = await build()
+  const env = testEnvironment(grep)
+  const stages = []
+  if (only.includes('check')) stages.push({ ...openStage('check'), ...(await check({ compiled })) })
+  else if (!compiled.ok) console.log(compiled.output)
+  if (only.includes('unit')) stages.push(await onHost('unit', 'unit', env))
+  if (only.includes('kernel')) stages.push(await onHost('kernel', `kernel: here, ${release()}`, env))
+  if (only.includes('lab')) {
+    const { checkSchedule, runLabTests } = await import('./test/lab.mjs')
+    if (kernels === undefined) stages.push(checkSchedule(labKernels))
+    const options = { inLab: kernels !== undefined, env, timeoutSeconds: labTimeoutSeconds }
+    stages.push(...(await runLabTests(await compiledTests('lab'), kernels ?? labKernels, options)))
+  }
+  return summarize(stages, grep === undefined ? await readJson(inProject('test/minimums.json')) : {})
+}
+
+/** `npm run test:long`: fuzzing, soak, minutes of load. test/long here, test/long/lab in user-mode Linux. */
+export async function testLong({ grep } = {}) {
+  await build()
+  const { runLabTests } = await import('./test/lab.mjs')
+  const env = testEnvironment(grep)
+  const stages = [
+    await onHost('long', 'long', { ...env, TAP_TIMEOUT: String(longTimeoutSeconds) }, longTimeoutSeconds),
+  ]
+  const files = await compiledTests('long/lab')
+  const options = { env, timeoutSeconds: longTimeoutSeconds }
+  if (files.length > 0) stages.push(...(await runLabTests(files, ['uml'], options)))
+  return summarize(stages, { long: 1 })
+}
+
+async function onHost(folder, place, env, timeoutSeconds = hostTimeoutSeconds) {
+  const { runHostTests } = await import('./test/host.mjs')
+  const stage = openStage(place, folder)
+  await runHostTests(stage, await compiledTests(folder), { env, timeoutSeconds })
+  return stage
+}
+
+function compiledTests(folder) {
+  const inFolder = new RegExp(`^dist/test/${folder}/[^/]+\\.test\\.js$`)
+  return filesBelow(`dist/test/${folder}`, (file) => inFolder.test(file))
+}
+
+function testEnvironment(grep) {
+  // Left alone, tap ends a process after 30 s.
+  const env = { ...plainEnvironment(), TAP_TIMEOUT: String(hostTimeoutSeconds) }
+  return grep === undefined ? env : { ...env, TAP_GREP: grep, TAP_FILTER_QUIETLY: '1' }
+}
