@@ -1,0 +1,35 @@
+/** Network namespaces, and what is opened in them: sockets and files. */
+export { type Netns, netnsPath, NetworkNamespace } from './namespace.js'
+export {
+  closeDescriptor,
+  type FileOptions,
+  openFile,
+  readChunks,
+  readFile,
+  readLines,
+  type ReadOptions,
+  writeFile,
+} from './files.js'
+export type { SocketOptions } from './endpoints.js'
+export {
+  type ConnectOptions,
+  connectTcp,
+  listenTcp,
+  type ListenOptions,
+  openTcpListener,
+  openUdp,
+  type TcpListenOptions,
+} from './sockets.js'
+export {
+  type Datagram,
+  DatagramSocket,
+  openPacket,
+  openPingSocket,
+  openRaw,
+  type PacketOptions,
+  type PingSocketOptions,
+  type RawOptions,
+  type ReceiveOptions,
+  type SendTarget,
+} from './datagrams.js'
+export { ping, type PingOptions, type PingReply } from './ping.js'
