@@ -1,0 +1,3 @@
+/** Generic netlink: families by name. */
+export { attributesAt, type GenericBatchCodec, type GenericCommand, GenericFamily } from './family.js'
+export { GENL_HDRLEN } from './wire.js'

@@ -1,0 +1,582 @@
+import {
+  type BatchFailure,
+  isMalformedMessageError,
+  KernelError,
+  MalformedMessageError,
+} from '../errors/index.js'
+import { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
+import {
+  hostIsLittleEndian,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  NLMSG_HDRLEN,
+  NLMSG_NOOP,
+  NLMSG_OVERRUN,
+} from './constants.js'
+import { kernelErrorOf, replyLost, type Target, transportError } from './failure.js'
+import { Pace } from './pace.js'
+import type { Replies, RequestKind, Transport } from './transport.js'
+import { Writer } from './writer.js'
+
+/** One message to send: what writes it, and what an error about it must name. */
+export interface Request extends Target {
+  /** Appends the whole message, with these flags and this sequence number. */
+  write(writer: Writer, flags: number, sequence: number): void
+}
+
+/** Reads the payload `[offset, end)` of one reply; undefined leaves it out (a message of another type). */
+export type ReadReply<T> = (
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  end: number,
+  type: number,
+) => T | undefined
+
+/** What every call takes. */
+export interface CallOptions {
+  /**
+   * Aborting before the request is sent rejects with nothing done. What was sent is awaited and told: a kernel cannot
+   * take back a change.
+   */
+  readonly signal?: AbortSignal | undefined
+  /** How long to wait for an answer; 10,000 unless said. */
+  readonly deadlineMilliseconds?: number | undefined
+}
+
+/** What became of a batch. */
+export interface BatchOutcome {
+  /** How many operations the kernel has done. */
+  readonly applied: number
+  /** Every one that failed, in the order of the batch. */
+  readonly failures: readonly BatchFailure[]
+  /** Operations that were never sent because the signal was aborted. */
+  readonly notSent: number
+}
+
+/** How a batch writes an operation, and what an error about it must name. */
+export interface BatchCodec<T> {
+  /** Appends the whole message. */
+  write(writer: Writer, flags: number, sequence: number, item: T): void
+  /** Asked for operations that failed. */
+  target(item: T): Target
+  /** The kernel may wait in it (an RCU grace period): it is never sent while the event loop is held. */
+  mayWait?(item: T): boolean
+}
+
+const defaultDeadline = 10_000
+/** A synchronous exchange holds the event loop, so it gets no longer than this. The kernel answers inside sendmsg. */
+const syncDeadline = 1_000
+const syncBytes = 16_384
+/** Below SO_SNDBUF's usual 212,992, so that a batch passes where SO_SNDBUFFORCE is not permitted. */
+const chunkBytes = 128 * 1024
+/** Replies of one send must fit the receive buffer: some 800 bytes each there, if all of them fail. */
+const chunkMessages = 1024
+const sliceMilliseconds = 8
+/** The first send of a batch, from which it is learnt how long the kernel takes. */
+const firstMessages = 32
+const dumpsAtOnce = 256
+const mostSequence = 0x7fff_ffff
+const dumpAttempts = 4
+
+/**
+ * Requests over one Transport: numbers them, keeps them in order, matches what comes back, and names what failed.
+ * Small requests are answered at once, large ones off the event loop; later ones wait for earlier ones.
+ */
+export class Connection {
+  readonly #transport: Transport
+  readonly #deadline: number
+  readonly #writer = new Writer(syncBytes)
+  #sequence = 0
+  #tail: Promise<unknown> | undefined
+  #closed = false
+
+  /** `lastSequence`: where numbering goes on from; the first request carries the next number. */
+  constructor(
+    transport: Transport,
+    options: {
+      readonly deadlineMilliseconds?: number | undefined
+      readonly lastSequence?: number | undefined
+    } = {},
+  ) {
+    this.#transport = transport
+    this.#deadline = options.deadlineMilliseconds ?? defaultDeadline
+    this.#sequence = options.lastSequence ?? 0
+  }
+
+  /** What carries the bytes. */
+  get transport(): Transport {
+    return this.#transport
+  }
+
+  /** Closes the transport. What is under way fails with ECANCELED. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#transport.close()
+  }
+
+  /** Sends one request and waits for its acknowledgement. */
+  async execute(request: Request, options?: CallOptions): Promise<void> {
+    await this.#single(request, NLM_F_REQUEST | NLM_F_ACK, undefined, options)
+  }
+
+  /** Sends one request and returns what it is answered with, read by `read`. */
+  async query<T>(request: Request, read: ReadReply<T>, options?: CallOptions): Promise<T[]> {
+    return this.#single(request, NLM_F_REQUEST | NLM_F_ACK, read, options)
+  }
+
+  async #single<T>(
+    request: Request,
+    flags: number,
+    read: ReadReply<T> | undefined,
+    options: CallOptions | undefined,
+  ): Promise<T[]> {
+    options?.signal?.throwIfAborted()
+    const writer = this.#writer
+    writer.reset()
+    const sequence = this.#take(1)
+    request.write(writer, flags, sequence)
+    // The writer is used again by whoever comes while this one waits in the queue.
+    const sent = this.#tail === undefined ? writer.bytes : writer.bytes.slice(0, writer.length)
+    const length = writer.length
+    let replies: Replies
+    try {
+      const answer = this.#exchange(sent, length, 'batch', options)
+      replies = answer instanceof Promise ? await answer : answer
+    } catch (error) {
+      throw transportError(error, request)
+    }
+    const results: T[] = []
+    const acknowledged = settle(replies, sequence, read, results)
+    const isPartLost = replies.lost && read !== undefined
+    if (acknowledged === undefined || (isPartLost && acknowledged.errno === 0)) throw replyLost(request)
+    if (acknowledged.errno !== 0)
+      throw kernelErrorOf(acknowledged, request, () => rewrite(request, flags, sequence))
+    return results
+  }
+
+  /**
+   * Reads a whole table. A dump that the kernel calls interrupted (NLM_F_DUMP_INTR: it changed meanwhile) is read
+   * again; after some attempts it throws, with what it has as the error's cause.
+   */
+  async dump<T>(request: Request, read: ReadReply<T>, options?: CallOptions): Promise<T[]> {
+    const [results] = await this.dumps([request], (only) => only, read, options)
+    return results ?? []
+  }
+
+  /**
+   * Several dumps, one after the other off the event loop; results in the order of the items. Requests are made as they
+   * are sent, for there may be tens of thousands.
+   */
+  async dumps<I, T>(
+    items: readonly I[],
+    requestOf: (item: I) => Request,
+    read: ReadReply<T>,
+    options?: CallOptions,
+  ): Promise<T[][]> {
+    const results: T[][] = []
+    let flying: Promise<DumpPart> | undefined
+    // One part is read by the kernel while the one before is decoded here.
+    for (let from = 0; from < items.length || flying !== undefined; from += dumpsAtOnce) {
+      options?.signal?.throwIfAborted()
+      let next: Promise<DumpPart> | undefined
+      if (from < items.length) {
+        const requests = items.slice(from, from + dumpsAtOnce).map(requestOf)
+        next = this.#sendDumps({ requests, from }, options)
+        next.catch(() => undefined)
+      }
+      if (flying !== undefined) await this.#readDumps(await flying, read, results, options)
+      flying = next
+    }
+    return results
+  }
+
+  async #sendDumps(
+    { requests, from, again }: Omit<DumpPart, 'sequence' | 'replies'>,
+    options?: CallOptions,
+  ): Promise<DumpPart> {
+    const writer = new Writer(requests.length * 64)
+    const sequence = this.#take(requests.length)
+    requests.forEach((request, position) => {
+      if (again?.has(position) === false) return
+      request.write(writer, NLM_F_REQUEST | NLM_F_DUMP, sequence + position)
+    })
+    try {
+      const replies = await this.#exchange(writer.bytes, writer.length, 'dumps', options, false)
+      return { requests, from, again, sequence, replies }
+    } catch (error) {
+      throw transportError(error, requests[0]!)
+    }
+  }
+
+  async #readDumps<T>(
+    first: DumpPart,
+    read: ReadReply<T>,
+    results: T[][],
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    let part = first
+    for (let attempt = 1; ; attempt++) {
+      const again = await readDumpPart(part, read, results)
+      if (again.size === 0) return
+      if (attempt === dumpAttempts) {
+        const [position] = again
+        const { operation, object } = part.requests[position!]!
+        const { lost } = part.replies
+        throw new KernelError({
+          errno: lost ? -105 : -4,
+          operation,
+          object,
+          kernelMessage: lost
+            ? `replies were lost ${dumpAttempts} times`
+            : `the dump was interrupted by changes ${dumpAttempts} times`,
+          hint: 'what was read is in `cause`',
+          cause: results[part.from + position!],
+        })
+      }
+      part = await this.#sendDumps({ ...part, again }, options)
+    }
+  }
+
+  /**
+   * Sends any number of operations in few sends and tells of every one that failed. The kernel applies what it can:
+   * an operation that fails stops none after it. Encoding goes in slices, so the event loop stays free.
+   */
+  async batch<T>(items: Iterable<T>, codec: BatchCodec<T>, options?: CallOptions): Promise<BatchOutcome> {
+    options?.signal?.throwIfAborted()
+    const failures: BatchFailure[] = []
+    const iterator = items[Symbol.iterator]()
+    const spare = [new Flight<T>(), new Flight<T>()] as const
+    let flying: { flight: Flight<T>; replies: Promise<Replies> } | undefined
+    let index = 0
+    let applied = 0
+    let notSent = 0
+    let turn = 0
+    let more = true
+    const land = (flight: Flight<T>, answer: Replies | Error): void => {
+      // Aborted while it stood in the queue: #exchange threw the signal's own reason instead of sending.
+      if (answer === options?.signal?.reason) notSent += flight.count
+      else applied += flight.land(answer, codec, failures)
+    }
+    const awaitLanding = async (): Promise<void> => {
+      if (flying === undefined) return
+      const { flight, replies } = flying
+      flying = undefined
+      land(flight, await replies.catch((error: unknown) => error as Error))
+    }
+    const pace = new Pace(firstMessages, chunkMessages)
+    while (more) {
+      if (options?.signal?.aborted === true) break
+      const until = performance.now() + sliceMilliseconds
+      do {
+        const flight = spare[turn++ & 1]!
+        const mayHold = this.#tail === undefined && flying === undefined
+        flight.start(this.#take(chunkMessages), mayHold && pace.messages > 0 ? pace.messages : chunkMessages)
+        while (!flight.full) {
+          const next = iterator.next()
+          if (next.done === true) {
+            more = false
+            break
+          }
+          flight.add(next.value, index++, codec, failures)
+          if ((index & 255) === 0 && performance.now() > until) break
+        }
+        await awaitLanding()
+        if (flight.count === 0) continue
+        flight.seal()
+        const began = performance.now()
+        const answer = this.#launch(flight, mayHold && pace.messages > 0, options)
+        if (answer instanceof Promise) {
+          answer.catch(() => undefined)
+          flying = { flight, replies: answer }
+          if (flight.mayWait) pace.stop()
+          break
+        }
+        // Had at once: it is valid until the next call only, whoever makes it.
+        land(flight, answer)
+        pace.took(flight.count, performance.now() - began)
+      } while (more && performance.now() < until)
+      if (more) await immediate()
+    }
+    await awaitLanding()
+    if (applied === 0 && failures.length === 0 && notSent === index && notSent > 0) {
+      options?.signal?.throwIfAborted()
+    }
+    if (more) for (let rest = iterator.next(); rest.done !== true; rest = iterator.next()) notSent++
+    failures.sort((a, b) => a.index - b.index)
+    return { applied, failures, notSent }
+  }
+
+  #launch<T>(
+    flight: Flight<T>,
+    mayHold: boolean,
+    options: CallOptions | undefined,
+  ): Replies | Error | Promise<Replies> {
+    const { writer } = flight
+    try {
+      return this.#exchange(writer.bytes, writer.length, 'batch', options, mayHold && !flight.mayWait)
+    } catch (error) {
+      return error as Error
+    }
+  }
+
+  #take(count: number): number {
+    if (this.#sequence + count > mostSequence) this.#sequence = 0
+    const first = this.#sequence + 1
+    this.#sequence += count
+    return first
+  }
+
+  #exchange(
+    request: Uint8Array,
+    length: number,
+    kind: RequestKind,
+    options: CallOptions | undefined,
+    mayHold = length <= syncBytes,
+  ): Replies | Promise<Replies> {
+    const transport = this.#transport
+    const deadline = options?.deadlineMilliseconds ?? this.#deadline
+    const busy = this.#tail
+    if (busy === undefined) {
+      if (kind === 'batch' && mayHold && transport.exchangeSync !== undefined) {
+        return transport.exchangeSync(request, length, Math.min(deadline, syncDeadline))
+      }
+      return this.#queued(transport.exchange(request, length, kind, deadline))
+    }
+    const copy = request.slice(0, length)
+    return this.#queued(
+      busy.then(() => {
+        options?.signal?.throwIfAborted()
+        return transport.exchange(copy, length, kind, deadline)
+      }),
+    )
+  }
+
+  #queued(running: Promise<Replies>): Promise<Replies> {
+    const tail = running.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.#tail = tail
+    void tail.then(() => {
+      if (this.#tail === tail) this.#tail = undefined
+    })
+    return running
+  }
+}
+
+/** Some of many dumps, sent together. */
+interface DumpPart {
+  readonly requests: readonly Request[]
+  /** Where the first of them stands among all. */
+  readonly from: number
+  /** Which of them were sent, by position, when not all were. */
+  readonly again?: ReadonlySet<number> | undefined
+  readonly sequence: number
+  readonly replies: Replies
+}
+
+function immediate(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** The bytes of a request once more, for the path of the attribute that the kernel points at. */
+function rewrite(request: Request, flags: number, sequence: number): Uint8Array {
+  const writer = new Writer()
+  request.write(writer, flags, sequence)
+  return writer.bytes.subarray(0, writer.length)
+}
+
+/** Reads the replies to one request; undefined if its acknowledgement is not among them. */
+function settle<T>(
+  replies: Replies,
+  wanted: number,
+  read: ReadReply<T> | undefined,
+  results: T[],
+): Acknowledgement | undefined {
+  const { bytes } = replies
+  const view = viewOf(bytes)
+  let acknowledged: Acknowledgement | undefined
+  forEachMessage(bytes, view, (type, flags, sequence, offset, end) => {
+    if (sequence !== wanted) return
+    if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+      acknowledged ??= readAcknowledgement(bytes, view, type, flags, offset, end)
+    } else if (type > NLMSG_OVERRUN && read !== undefined) {
+      const result = read(bytes, view, offset, end, type)
+      if (result !== undefined) results.push(result)
+    }
+  })
+  return acknowledged
+}
+
+/** Some milliseconds of decoding, also where code runs slowly. */
+const decodeSliceMessages = 512
+
+/** Decodes the replies to a part; returns the requests that must be sent again because their dump was interrupted. */
+async function readDumpPart<T>(
+  { requests, from, again: sent, sequence: first, replies }: DumpPart,
+  read: ReadReply<T>,
+  results: T[][],
+): Promise<Set<number>> {
+  const { bytes } = replies
+  const view = viewOf(bytes)
+  const settled = new Set<number>()
+  const interrupted = new Set<number>()
+  const positions = [...requests.keys()].filter((position) => sent?.has(position) !== false)
+  for (const position of positions) results[from + position] = []
+  let count = 0
+  // A large table is decoded in slices, with the event loop let in between.
+  for (const [begin, end] of slices(bytes, view, decodeSliceMessages)) {
+    if (count++ > 0) await immediate()
+    const slice = bytes.subarray(begin, end)
+    const sliceView = viewOf(slice)
+    forEachMessage(slice, sliceView, (type, flags, sequence, offset, end) => {
+      const position = sequence - first
+      const request = requests[position]
+      if (request === undefined || settled.has(position)) return
+      if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted.add(position)
+      if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+        settled.add(position)
+        const acknowledged = readAcknowledgement(slice, sliceView, type, flags, offset, end)
+        if (acknowledged.errno !== 0) {
+          throw kernelErrorOf(acknowledged, request, () =>
+            rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence),
+          )
+        }
+      } else if (type > NLMSG_NOOP) {
+        const result = read(slice, sliceView, offset, end, type)
+        if (result !== undefined) results[from + position]?.push(result)
+      }
+    })
+  }
+  // Which parts were dropped for want of buffer is unknown: nothing was changed by reading, so all are read again.
+  if (replies.lost) return new Set(positions)
+  for (const position of positions) {
+    if (!settled.has(position)) throw new MalformedMessageError('the dump has no end', bytes.length)
+  }
+  return interrupted
+}
+
+/** Byte ranges of about `most` messages each, cut at message borders. */
+function* slices(bytes: Uint8Array, view: DataView, most: number): Generator<readonly [number, number]> {
+  let from = 0
+  let count = 0
+  let at = 0
+  while (bytes.length - at >= NLMSG_HDRLEN) {
+    const length = (view.getUint32(at, hostIsLittleEndian) + 3) & ~3
+    if (length < NLMSG_HDRLEN || at + length > bytes.length) break
+    at += length
+    if (++count === most) {
+      yield [from, at]
+      from = at
+      count = 0
+    }
+  }
+  if (from < bytes.length) yield [from, bytes.length]
+}
+
+/** The messages of one send of a batch, and which operation each of them is. */
+class Flight<T> {
+  readonly writer = new Writer(chunkBytes + 4096)
+  #items: T[] = []
+  #indices: number[] = []
+  #starts: number[] = []
+  #first = 0
+  #most = 0
+  /** One of its operations may wait in the kernel. */
+  mayWait = false
+
+  start(first: number, most: number): void {
+    this.#most = most
+    this.mayWait = false
+    this.writer.reset()
+    this.#items = []
+    this.#indices = []
+    this.#starts = []
+    this.#first = first
+  }
+
+  get count(): number {
+    return this.#items.length
+  }
+
+  get full(): boolean {
+    return this.writer.length >= chunkBytes || this.#items.length >= this.#most
+  }
+
+  /** An operation that cannot be encoded fails by itself; the others go on. */
+  add(item: T, index: number, codec: BatchCodec<T>, failures: BatchFailure[]): void {
+    const writer = this.writer
+    const start = writer.length
+    try {
+      codec.write(writer, NLM_F_REQUEST, this.#first + this.#items.length, item)
+    } catch (error) {
+      writer.length = start
+      const { operation, object } = codec.target(item)
+      failures.push({ index, operation, object, error: error as Error })
+      return
+    }
+    if (codec.mayWait?.(item) === true) this.mayWait = true
+    this.#items.push(item)
+    this.#indices.push(index)
+    this.#starts.push(start)
+  }
+
+  /** Errors are answered unasked; the acknowledgement of the last message says that all were handled. */
+  seal(): void {
+    this.writer.addMessageFlags(this.#starts.at(-1)!, NLM_F_ACK)
+  }
+
+  /** Reads what came back; returns how many were applied. */
+  land(answer: Replies | Error, codec: BatchCodec<T>, failures: BatchFailure[]): number {
+    const fail = (position: number, error: Error): void => {
+      const { operation, object } = codec.target(this.#items[position]!)
+      failures.push({ index: this.#indices[position]!, operation, object, error })
+    }
+    if (answer instanceof Error) {
+      this.#items.forEach((item, position) =>
+        fail(position, transportError(answer, codec.target(item)) as Error),
+      )
+      return 0
+    }
+    const { bytes, lost } = answer
+    const view = viewOf(bytes)
+    const failed = new Set<number>()
+    let last: number | undefined
+    const read = (type: number, flags: number, sequence: number, offset: number, end: number): void => {
+      const position = sequence - this.#first
+      if (type !== NLMSG_ERROR || position < 0 || position >= this.#items.length) return
+      last = position
+      const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
+      if (acknowledged.errno === 0 || failed.has(position)) return
+      failed.add(position)
+      const target = codec.target(this.#items[position]!)
+      const from = this.#starts[position]!
+      const to = this.#starts[position + 1] ?? this.writer.length
+      fail(
+        position,
+        kernelErrorOf(acknowledged, target, () => this.writer.bytes.subarray(from, to)),
+      )
+    }
+    let malformed: Error | undefined
+    try {
+      forEachMessage(bytes, view, read)
+    } catch (error) {
+      if (!isMalformedMessageError(error)) throw error
+      malformed = error
+    }
+    if (malformed !== undefined || lost || last !== this.#items.length - 1) {
+      // Which of the others failed is unknown: none of them may be called applied.
+      this.#items.forEach((item, position) => {
+        if (!failed.has(position)) fail(position, malformed ?? replyLost(codec.target(item)))
+      })
+      return 0
+    }
+    return this.#items.length - failed.size
+  }
+}

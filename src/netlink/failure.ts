@@ -1,0 +1,85 @@
+import { KernelError } from '../errors/index.js'
+import { pathAtOffset } from './codec.js'
+import { type Acknowledgement, viewOf } from './message.js'
+import type { FieldsTable } from './types.js'
+
+/** What an error must name: the operation, its object, and where its attributes stand. */
+export interface Target {
+  /** `ipvs.createDestination`. */
+  readonly operation: string
+  readonly object?: object | undefined
+  /** The table of the message's attributes, for the path of one that the kernel points at. */
+  readonly table?: FieldsTable | undefined
+  /** Bytes before the first attribute, message header included: 20 for generic netlink. */
+  readonly headerBytes?: number | undefined
+  /** What to do about an error number, if anything is known. */
+  readonly hint?: ((acknowledged: Acknowledgement) => string | undefined) | undefined
+}
+
+/** The kernel's refusal, with the path of the attribute at fault if it says where. `message` gives the request. */
+export function kernelErrorOf(
+  acknowledged: Acknowledgement,
+  target: Target,
+  message: () => Uint8Array,
+): KernelError {
+  return new KernelError({
+    errno: acknowledged.errno,
+    operation: target.operation,
+    object: target.object,
+    attribute: attributeOf(acknowledged, target, message),
+    kernelMessage: acknowledged.message === '' ? undefined : acknowledged.message,
+    hint: target.hint?.(acknowledged),
+  })
+}
+
+function attributeOf(
+  { offset, missing }: Acknowledgement,
+  { table, headerBytes }: Target,
+  message: () => Uint8Array,
+): { path: string; offset: number } | undefined {
+  if (table === undefined || headerBytes === undefined) return undefined
+  if (offset === undefined) {
+    const key = missing === undefined ? undefined : table.byNumber.get(missing)?.key
+    return key === undefined ? undefined : { path: key, offset: 0 }
+  }
+  try {
+    const bytes = message()
+    const path = pathAtOffset(table, bytes, viewOf(bytes), headerBytes, bytes.length, offset)
+    return path === undefined ? undefined : { path, offset }
+  } catch {
+    return undefined
+  }
+}
+
+/** The answer was dropped by a full receive buffer: the change may have been applied. */
+export function replyLost(target: Target): KernelError {
+  return new KernelError({
+    errno: -105,
+    operation: target.operation,
+    object: target.object,
+    kernelMessage: 'the reply was lost, so whether it was applied is unknown',
+    hint: 'Read the object back',
+  })
+}
+
+/** An error of the socket itself, told with what was being tried. Anything that is not one is passed on. */
+export function transportError(error: unknown, target: Target): unknown {
+  if (error instanceof KernelError) return error
+  const { errno, code, syscall } = (error ?? {}) as { errno?: unknown; code?: unknown; syscall?: unknown }
+  if (typeof errno !== 'number' || typeof code !== 'string') return error
+  return new KernelError({
+    errno,
+    operation: target.operation,
+    object: target.object,
+    kernelMessage: `${typeof syscall === 'string' ? `${syscall}: ` : ''}${socketTrouble[code] ?? code}`,
+    cause: error,
+  })
+}
+
+const socketTrouble: Readonly<Record<string, string>> = {
+  ETIMEDOUT: 'no answer within the deadline; whether it was applied is unknown',
+  EBADF: 'the socket is closed',
+  ECANCELED: 'the socket was closed while the request was under way',
+  EMSGSIZE: 'the request is larger than the socket sends at once',
+  EPERM: 'not permitted',
+}

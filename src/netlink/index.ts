@@ -1,0 +1,56 @@
+/** Netlink: transport, framing, attribute tables. `viaduct/netlink`, for those who write a family of their own. */
+export { type Decode, type Encode, pathAtOffset } from './codec.js'
+export {
+  type BatchCodec,
+  type BatchOutcome,
+  type CallOptions,
+  Connection,
+  type ReadReply,
+  type Request,
+} from './connection.js'
+export * from './constants.js'
+export { type Target } from './failure.js'
+export { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
+export { openSocket, type SocketOptions } from './socket.js'
+export {
+  attribute,
+  type AttributeTable,
+  attributeTable,
+  type Decoded,
+  type Encodable,
+  listOf,
+  nested,
+  readOnly,
+  type Row,
+  type Rows,
+  type RowOptions,
+  type TableRow,
+  type Unknown,
+  type UnknownAttribute,
+} from './table.js'
+export type { EventListener, Replies, RequestKind, Transport, TransportEvent } from './transport.js'
+export {
+  type AttributeType,
+  be16,
+  be32,
+  bits,
+  bytesOf,
+  type FieldsTable,
+  flag,
+  inetAddressUnion,
+  InvalidValue,
+  ipAddress,
+  isObject,
+  named,
+  type NameOf,
+  nulString,
+  pad,
+  s32,
+  u16,
+  u32,
+  u32AsBigint,
+  u64,
+  u64AsNumber,
+  u8,
+} from './types.js'
+export { Writer } from './writer.js'

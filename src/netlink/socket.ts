@@ -1,0 +1,88 @@
+import { ExchangeKind, loadNative, type NativeNetlinkSocket } from '../native.js'
+import { type Netns, withNamespaceFd } from '../net/namespace.js'
+import type { EventListener, Replies, RequestKind, Transport } from './transport.js'
+
+/** Where and how a socket is opened. */
+export interface SocketOptions {
+  /** NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER. */
+  readonly protocol: number
+  /** The network namespace to open it in; the current one if left out. */
+  readonly netns?: Netns | undefined
+  /** NETLINK_GET_STRICT_CHK: the kernel checks dump requests and filters by them. True unless said. */
+  readonly strictChecking?: boolean | undefined
+  readonly receiveBufferBytes?: number | undefined
+  readonly sendBufferBytes?: number | undefined
+}
+
+/** 8 MiB hold the replies of several thousand failed requests. */
+const receiveBufferBytes = 8 * 1024 * 1024
+const sendBufferBytes = 4 * 1024 * 1024
+
+/** Opens the addon's netlink socket: the Transport that everything uses unless another is given. */
+export function openSocket(options: SocketOptions): Transport {
+  const { NetlinkSocket } = loadNative()
+  const open = (group?: number): NativeNetlinkSocket =>
+    withNamespaceFd(options.netns, (netnsFd) => {
+      const socket = new NetlinkSocket({
+        protocol: options.protocol,
+        netnsFd,
+        receiveBufferBytes: options.receiveBufferBytes ?? receiveBufferBytes,
+        sendBufferBytes: options.sendBufferBytes ?? sendBufferBytes,
+        strictChecking: options.strictChecking ?? true,
+      })
+      if (group !== undefined) socket.joinGroup(group)
+      return socket
+    })
+  return new SocketTransport(open(), open)
+}
+
+class SocketTransport implements Transport {
+  readonly #socket: NativeNetlinkSocket
+  readonly #open: (group: number) => NativeNetlinkSocket
+  readonly #listeners = new Set<() => void>()
+  #buffer: Uint8Array
+
+  constructor(socket: NativeNetlinkSocket, open: (group: number) => NativeNetlinkSocket) {
+    this.#socket = socket
+    this.#open = open
+    this.#buffer = socket.receiveBuffer
+  }
+
+  exchangeSync(request: Uint8Array, length: number, deadlineMilliseconds: number): Replies {
+    const result = this.#socket.exchangeSync(request, length, deadlineMilliseconds)
+    const lost = result < 0
+    const size = lost ? -1 - result : result
+    const bytes = size <= this.#buffer.length ? this.#buffer.subarray(0, size) : this.#socket.takeOverflow()
+    return { bytes, lost }
+  }
+
+  exchange(
+    request: Uint8Array,
+    length: number,
+    kind: RequestKind,
+    deadlineMilliseconds: number,
+  ): Promise<Replies> {
+    return this.#socket.exchange(request, length, ExchangeKind[kind], deadlineMilliseconds)
+  }
+
+  /** Events have a socket of their own: they must not come between a request and its replies. */
+  subscribe(group: number, listener: EventListener): () => void {
+    const socket = this.#open(group)
+    const stop = (): void => {
+      if (this.#listeners.delete(stop)) socket.close()
+    }
+    this.#listeners.add(stop)
+    socket.startReceiving((errno, bytes) => {
+      if (errno === 0) return listener({ bytes })
+      if (errno === -105) return listener({ overrun: true })
+      stop()
+      listener({ error: Object.assign(new Error(`netlink events: errno ${errno}`), { errno }) })
+    })
+    return stop
+  }
+
+  close(): void {
+    for (const stop of [...this.#listeners]) stop()
+    this.#socket.close()
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * The narrow waist: everything above speaks to a Transport; the addon's socket, the fake kernel of `viaduct/testing`
+ * and any other binding stand below it.
+ */
+export interface Transport {
+  /**
+   * Sends `request[0, length)` and receives at once: a netlink request is answered inside `sendmsg`. For small requests.
+   * The bytes are valid until the next call. Left out by transports that cannot.
+   */
+  readonly exchangeSync?:
+    ((request: Uint8Array, length: number, deadlineMilliseconds: number) => Replies) | undefined
+  /** The same without holding the event loop. The request may be written over as soon as the call returns. */
+  exchange(
+    request: Uint8Array,
+    length: number,
+    kind: RequestKind,
+    deadlineMilliseconds: number,
+  ): Promise<Replies>
+  /** Events of a multicast group, until the returned function is called. Left out by transports that cannot. */
+  readonly subscribe?: ((group: number, listener: EventListener) => () => void) | undefined
+  /** Closes the descriptor. What is under way rejects. */
+  close(): void
+}
+
+/**
+ * `batch`: one send for all messages, settled when the last one that carries NLM_F_ACK is answered.
+ * `dumps`: each message is a dump, sent alone and read to its end (a socket runs one dump at a time).
+ */
+export type RequestKind = 'batch' | 'dumps'
+
+/** What came back. */
+export interface Replies {
+  /** Whole messages, one after the other, in the order of their coming. */
+  readonly bytes: Uint8Array
+  /** The receive buffer overflowed (ENOBUFS): what the dropped replies said is unknown. */
+  readonly lost: boolean
+}
+
+/** What a subscription tells. */
+export type TransportEvent =
+  | { readonly bytes: Uint8Array }
+  /** Events were lost: read the state anew. */
+  | { readonly overrun: true }
+  /** Nothing more will come. */
+  | { readonly error: Error }
+/** Takes events of a multicast group. */
+export type EventListener = (event: TransportEvent) => void
