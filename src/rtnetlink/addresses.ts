@@ -1,0 +1,187 @@
+import { type AddressFamily, parsePrefix } from '../address/index.js'
+import { ValidationError } from '../errors/index.js'
+import type { CallOptions, Decoded, ReadReply } from '../netlink/index.js'
+import { addressHeader, type scope as scopes } from './headers.js'
+import { createOnly, createOrReplace, type Device, type Requests } from './requests.js'
+import { address as table, type addressFlags, message } from './wire.js'
+
+type Wire = Decoded<typeof table>
+/** What an address is and does. */
+export type AddressFlag = keyof (typeof addressFlags)['names']
+/** How far an address or a route is valid. */
+export type Scope = keyof (typeof scopes)['names']
+
+/** An address of a link, as the kernel has it. */
+export interface InterfaceAddress extends Omit<Wire, 'address' | 'local' | 'flags'> {
+  /** Index of its link. */
+  readonly device: number
+  readonly family: AddressFamily
+  /** With the length of its prefix: `192.0.2.1/24`. */
+  readonly address: string
+  /** The other end of a point-to-point link, with the length of the prefix. */
+  readonly peer?: string | undefined
+  readonly scope: Scope
+  readonly flags: readonly AddressFlag[]
+}
+
+/** An address to give to a link. */
+export interface InterfaceAddressInput {
+  readonly device: Device
+  /** With the length of its prefix, `192.0.2.1/24`; without one it is the address alone. */
+  readonly address: string
+  /** The other end of a point-to-point link: `192.0.2.2/32`. */
+  readonly peer?: string | undefined
+  readonly broadcast?: string | undefined
+  readonly label?: string | undefined
+  /** How far it is valid: `universe` unless said, `host` for 127.0.0.0/8. */
+  readonly scope?: Scope | undefined
+  /** `no-dad`: usable at once, without looking whether another host has it (IPv6). */
+  readonly flags?: readonly AddressFlag[] | undefined
+  /** Of the route to its prefix. */
+  readonly metric?: number | undefined
+  /** For ever unless said. */
+  readonly validSeconds?: number | undefined
+  readonly preferredSeconds?: number | undefined
+}
+
+/** What names an address: the rest of an input may be left out. */
+export interface InterfaceAddressKey {
+  readonly device: Device
+  readonly address: string
+  readonly peer?: string | undefined
+}
+
+const forever = 0xffff_ffff
+
+/** Addresses of links. */
+export class Addresses {
+  readonly #requests: Requests
+
+  /** @internal */
+  constructor(requests: Requests) {
+    this.#requests = requests
+  }
+
+  /** The addresses of one link, or of all; of one family, or of both. */
+  async list(
+    filter: { readonly device?: Device | undefined; readonly family?: AddressFamily | undefined } = {},
+    options?: CallOptions,
+  ): Promise<InterfaceAddress[]> {
+    const operation = 'rtnetlink.listAddresses'
+    const device =
+      filter.device === undefined ? undefined : await this.#requests.index(filter.device, operation, options)
+    const all = await this.#requests.dump(
+      {
+        operation,
+        object: filter,
+        type: message.getAddress,
+        header: addressHeader,
+        head: { family: filter.family ?? 'unspecified' },
+        table,
+        record: {},
+        path: 'address',
+      },
+      readAddress,
+      options,
+    )
+    return all.filter(
+      (entry) =>
+        (device === undefined || entry.device === device) &&
+        (filter.family === undefined || entry.family === filter.family),
+    )
+  }
+
+  /** Throws EEXIST if the link has it already. */
+  async add(input: InterfaceAddressInput, options?: CallOptions): Promise<void> {
+    await this.#send(input, message.newAddress, createOnly, 'rtnetlink.addAddress', options)
+  }
+
+  /** Adds it, or changes its flags and lifetime if the link has it already. */
+  async replace(input: InterfaceAddressInput, options?: CallOptions): Promise<void> {
+    await this.#send(input, message.newAddress, createOrReplace, 'rtnetlink.replaceAddress', options)
+  }
+
+  /** Throws EADDRNOTAVAIL if the link has no such address. */
+  async delete(key: InterfaceAddressKey, options?: CallOptions): Promise<void> {
+    const { device, address, peer } = key
+    await this.#send({ device, address, peer }, message.deleteAddress, 0, 'rtnetlink.deleteAddress', options)
+  }
+
+  async #send(
+    input: InterfaceAddressInput,
+    type: number,
+    flags: number,
+    operation: string,
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    const own = prefixOf('address.address', input.address)
+    const peer = input.peer === undefined ? undefined : prefixOf('address.peer', input.peer)
+    const { preferredSeconds, validSeconds } = input
+    const lifetime =
+      preferredSeconds === undefined && validSeconds === undefined
+        ? undefined
+        : { preferredSeconds: preferredSeconds ?? validSeconds, validSeconds: validSeconds ?? forever }
+    await this.#requests.execute(
+      {
+        operation,
+        object: input,
+        type,
+        flags,
+        header: addressHeader,
+        head: {
+          family: own.family,
+          prefixLength: (peer ?? own).length,
+          scope: input.scope ?? (own.address.startsWith('127.') ? 'host' : 'universe'),
+          index: await this.#requests.index(input.device, operation, options),
+        },
+        table,
+        record: {
+          local: own.address,
+          address: (peer ?? own).address,
+          broadcast: input.broadcast,
+          label: input.label,
+          flags: input.flags,
+          metric: input.metric,
+          lifetime,
+        },
+        path: 'address',
+      },
+      options,
+    )
+  }
+}
+
+export function prefixOf(
+  path: string,
+  text: string,
+): { family: AddressFamily; address: string; length: number } {
+  const prefix = typeof text === 'string' ? parsePrefix(text) : undefined
+  if (prefix === undefined) throw new ValidationError(path, text, 'an address with the length of its prefix')
+  return prefix
+}
+
+const readAddress: ReadReply<InterfaceAddress> = (bytes, view, offset, end, type) => {
+  if (type !== message.newAddress) return undefined
+  const header = addressHeader.read(bytes, view, offset, end - offset, {})
+  // rtnl_dump_all also asks families that are none of ours.
+  if (header.family !== 'ipv4' && header.family !== 'ipv6') return undefined
+  const {
+    address: prefix,
+    local,
+    flags,
+    ...rest
+  } = table.decode(bytes, view, offset + addressHeader.bytes, end) as Wire
+  const own = local ?? prefix
+  if (own === undefined) return undefined
+  const hasPeer = local !== undefined && prefix !== undefined && prefix !== local
+  const full = header.family === 'ipv4' ? 32 : 128
+  return {
+    device: header.index,
+    family: header.family,
+    address: `${own}/${hasPeer ? full : header.prefixLength}`,
+    ...(hasPeer ? { peer: `${prefix}/${header.prefixLength}` } : {}),
+    scope: header.scope,
+    flags: flags ?? [],
+    ...rest,
+  }
+}

@@ -1,0 +1,76 @@
+import type { Netns } from '../net/index.js'
+import {
+  type CallOptions,
+  Connection,
+  NETLINK_GENERIC,
+  NETLINK_ROUTE,
+  openSocket,
+  type Transport,
+} from '../netlink/index.js'
+import { Addresses } from './addresses.js'
+import { FouPorts } from './fou.js'
+import { Links } from './links.js'
+import { Requests } from './requests.js'
+import { Routes } from './routes.js'
+
+/** Where and how a client speaks to the kernel. */
+export interface RtnetlinkOptions {
+  /** The network namespace; the current one if left out. */
+  readonly netns?: Netns | undefined
+  /** Something else than the addon's socket. It is closed with the client. */
+  readonly transport?: Transport | undefined
+  /** The same for generic netlink, which `fou` speaks. */
+  readonly genericTransport?: Transport | undefined
+  /** How long to wait for an answer; 10,000 unless said. */
+  readonly deadlineMilliseconds?: CallOptions['deadlineMilliseconds']
+}
+
+/**
+ * Links, addresses and routes of one network namespace. Each call is one request to the kernel, which does it or
+ * refuses with a KernelError; nothing is done twice or undone.
+ *
+ * Closing it closes the descriptor; what was made stays in the kernel.
+ */
+export class Rtnetlink {
+  readonly links: Links
+  readonly addresses: Addresses
+  readonly routes: Routes
+  readonly fou: FouPorts
+  readonly #connection: Connection
+  #generic: Connection | undefined
+
+  private constructor(options: RtnetlinkOptions) {
+    const { netns } = options
+    const transport = options.transport ?? openSocket({ protocol: NETLINK_ROUTE, netns })
+    this.#connection = new Connection(transport, options)
+    const requests = new Requests(this.#connection)
+    this.links = new Links(requests)
+    this.addresses = new Addresses(requests)
+    this.routes = new Routes(requests)
+    this.fou = new FouPorts(() => {
+      this.#generic ??= new Connection(
+        options.genericTransport ?? openSocket({ protocol: NETLINK_GENERIC, netns }),
+        options,
+      )
+      return this.#generic
+    })
+  }
+
+  /** Throws UnsupportedError if this platform has no addon. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- like every other client's; opening may come to wait
+  static async open(options: RtnetlinkOptions = {}): Promise<Rtnetlink> {
+    return new Rtnetlink(options)
+  }
+
+  /** Closes its descriptors. */
+  close(): void {
+    this.#connection.close()
+    this.#generic?.close()
+  }
+
+  /** The same, for `await using`. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- nothing of it takes time
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+}

@@ -1,0 +1,276 @@
+import { type AddressFamily, familyOf, isIPv4, isIPv6 } from '../address/index.js'
+import { ValidationError } from '../errors/index.js'
+import type { CallOptions, Decoded, ReadReply } from '../netlink/index.js'
+import { prefixOf } from './addresses.js'
+import {
+  type routeFlags,
+  routeHeader,
+  type routeProtocol,
+  type routeType,
+  type scope as scopes,
+} from './headers.js'
+import { createOnly, createOrReplace, type Device, type Requests, unlessAbsent } from './requests.js'
+import { message, route as table, routeTable, type WireNextHop } from './wire.js'
+
+type Wire = Decoded<typeof table>
+type Told = 'destination' | 'from' | 'gateway' | 'via' | 'table' | 'nextHops' | 'padding'
+/** What becomes of packets that take the route. */
+export type RouteType = keyof (typeof routeType)['names']
+/** Who made the route. */
+export type RouteProtocol = keyof (typeof routeProtocol)['names']
+/** Flags of a route and of its next hop. */
+export type RouteFlag = keyof (typeof routeFlags)['names']
+
+/** One of a route's next hops. */
+export interface NextHop {
+  /** Of either family. */
+  readonly gateway?: string | undefined
+  /** Index of its link. */
+  readonly device: number
+  /** Its share, 1 to 256. */
+  readonly weight: number
+  readonly flags: readonly string[]
+}
+
+/** A route as the kernel has it. */
+export interface Route extends Omit<Wire, Told> {
+  readonly family: AddressFamily
+  /** `198.51.100.0/24`; the default routes are `0.0.0.0/0` and `::/0`. */
+  readonly destination: string
+  /** IPv6 alone: only for packets from here. */
+  readonly from?: string | undefined
+  /** May be IPv6 for an IPv4 route. */
+  readonly gateway?: string | undefined
+  readonly nextHops?: readonly NextHop[] | undefined
+  /** 254 is the main table, 255 the local one. */
+  readonly table: number
+  readonly type: RouteType
+  readonly protocol: RouteProtocol
+  readonly scope: keyof (typeof scopes)['names']
+  readonly flags: readonly RouteFlag[]
+  readonly tos: number
+}
+
+/** A next hop of a route to make. */
+export interface NextHopInput {
+  readonly gateway?: string | undefined
+  readonly device?: Device | undefined
+  /** 1 unless said. */
+  readonly weight?: number | undefined
+  readonly onlink?: boolean | undefined
+}
+
+/** A route to make, or (with `delete`) what must be equal in the one to delete. */
+export interface RouteInput {
+  /** `198.51.100.0/24`; the default routes are `0.0.0.0/0` and `::/0`. */
+  readonly destination: string
+  /** IPv6 alone: only for packets from here. */
+  readonly from?: string | undefined
+  /** An address of either family. */
+  readonly gateway?: string | undefined
+  readonly device?: Device | undefined
+  /** Several next hops, instead of `gateway` and `device`. */
+  readonly nextHops?: readonly NextHopInput[] | undefined
+  /** The main table, 254, unless said. */
+  readonly table?: number | undefined
+  /** Address that packets are sent from, unless their socket has one. */
+  readonly source?: string | undefined
+  /** The lower the better. */
+  readonly metric?: number | undefined
+  /** `unicast` unless said. */
+  readonly type?: RouteType | undefined
+  /** Who made it; `static` unless said. */
+  readonly protocol?: RouteProtocol | undefined
+  /** `link` for IPv4 without a gateway, `host` for local routes, else `universe`, unless said. */
+  readonly scope?: keyof (typeof scopes)['names'] | undefined
+  /** The gateway is reachable on the link, whatever the addresses say. */
+  readonly onlink?: boolean | undefined
+  /** Bytes; of packets that take this route. */
+  readonly mtu?: number | undefined
+  readonly tos?: number | undefined
+}
+
+/** Which routes to list. */
+export interface RouteFilter {
+  readonly family?: AddressFamily | undefined
+  /** The main table, 254, unless said. */
+  readonly table?: number | 'all' | undefined
+  /** Only routes over this link. */
+  readonly device?: Device | undefined
+}
+
+/** Routes of one network namespace. */
+export class Routes {
+  readonly #requests: Requests
+
+  /** @internal */
+  constructor(requests: Requests) {
+    this.#requests = requests
+  }
+
+  /** IPv4's first. A table that does not exist has no routes. */
+  async list(filter: RouteFilter = {}, options?: CallOptions): Promise<Route[]> {
+    const operation = 'rtnetlink.listRoutes'
+    const wanted = filter.table ?? routeTable.main
+    const device =
+      filter.device === undefined ? undefined : await this.#requests.index(filter.device, operation, options)
+    const families = filter.family === undefined ? (['ipv4', 'ipv6'] as const) : [filter.family]
+    const found: Route[] = []
+    for (const family of families) {
+      const all = await unlessAbsent(
+        this.#requests.dump(
+          {
+            operation,
+            object: filter,
+            type: message.getRoute,
+            header: routeHeader,
+            head: { family },
+            table,
+            record: { table: wanted === 'all' ? undefined : wanted },
+            path: 'route',
+          },
+          readRoute,
+          options,
+        ),
+        'ENOENT',
+      )
+      for (const route of all ?? []) {
+        // Kernels before 4.20 filter nothing, and one without IPv6 answers with the routes of IPv4.
+        if (route.family !== family || (wanted !== 'all' && route.table !== wanted)) continue
+        if (device === undefined || goesOver(route, device)) found.push(route)
+      }
+    }
+    return found
+  }
+
+  /** Throws EEXIST if there is one to the same destination with the same metric. */
+  async add(input: RouteInput, options?: CallOptions): Promise<void> {
+    await this.#send(input, message.newRoute, createOnly, 'rtnetlink.addRoute', options)
+  }
+
+  /** Adds it, or puts it in the place of one to the same destination with the same metric. */
+  async replace(input: RouteInput, options?: CallOptions): Promise<void> {
+    await this.#send(input, message.newRoute, createOrReplace, 'rtnetlink.replaceRoute', options)
+  }
+
+  /** Deletes the first route that is like the input in all that it says. Throws ESRCH if there is none. */
+  async delete(input: RouteInput, options?: CallOptions): Promise<void> {
+    await this.#send(input, message.deleteRoute, 0, 'rtnetlink.deleteRoute', options)
+  }
+
+  async #send(
+    input: RouteInput,
+    type: number,
+    flags: number,
+    operation: string,
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    const deleting = type === message.deleteRoute
+    const to = prefixOf('route.destination', input.destination)
+    const from = input.from === undefined ? undefined : prefixOf('route.from', input.from)
+    const number = input.table ?? routeTable.main
+    const index = async (device: Device | undefined): Promise<number | undefined> =>
+      device === undefined ? undefined : await this.#requests.index(device, operation, options)
+    const hops = await Promise.all(
+      (input.nextHops ?? []).map(async (hop, position) => ({
+        ...gatewayOf(hop.gateway, to.family, `route.nextHops[${position}].gateway`),
+        device: await index(hop.device),
+        weight: hop.weight,
+        flags: hop.onlink === true ? ['onlink'] : [],
+      })),
+    )
+    await this.#requests.execute(
+      {
+        operation,
+        object: input,
+        type,
+        flags,
+        header: routeHeader,
+        head: {
+          family: to.family,
+          destinationLength: to.length,
+          fromLength: from?.length,
+          tos: input.tos,
+          table: number < 256 ? number : 0,
+          protocol: input.protocol ?? (deleting ? 'unspecified' : 'static'),
+          scope: input.scope ?? (deleting ? 'nowhere' : usualScope(input, to.family)),
+          type: input.type ?? (deleting ? 'unspecified' : 'unicast'),
+          flags: input.onlink === true ? ['onlink'] : [],
+        },
+        table,
+        record: {
+          destination: to.length === 0 ? undefined : to.address,
+          from: from?.address,
+          ...gatewayOf(input.gateway, to.family, 'route.gateway'),
+          device: await index(input.device),
+          nextHops: input.nextHops === undefined ? undefined : hops,
+          table: number,
+          source: input.source,
+          metric: input.metric,
+          metrics: input.mtu === undefined ? undefined : { mtu: input.mtu },
+        },
+        path: 'route',
+      },
+      options,
+    )
+  }
+}
+
+/** A gateway of the other family has an attribute of its own. */
+function gatewayOf(
+  gateway: string | undefined,
+  family: AddressFamily,
+  path: string,
+): { gateway?: string; via?: string } {
+  if (gateway === undefined) return {}
+  if (!isIPv4(gateway) && !isIPv6(gateway))
+    throw new ValidationError(path, gateway, 'an IPv4 or IPv6 address')
+  return familyOf(gateway) === family ? { gateway } : { via: gateway }
+}
+
+/** As `ip route` has it: IPv6 does not look at it. */
+function usualScope(input: RouteInput, family: AddressFamily): RouteInput['scope'] {
+  if (family === 'ipv6') return 'universe'
+  if (input.type === 'local') return 'host'
+  const onLink = input.type === undefined || input.type === 'unicast'
+  if (input.type === 'broadcast' || input.type === 'multicast' || input.type === 'anycast') return 'link'
+  return onLink && input.gateway === undefined && input.nextHops === undefined ? 'link' : 'universe'
+}
+
+function goesOver(route: Route, device: number): boolean {
+  return route.device === device || (route.nextHops?.some((hop) => hop.device === device) ?? false)
+}
+
+const readRoute: ReadReply<Route> = (bytes, view, offset, end, type) => {
+  if (type !== message.newRoute) return undefined
+  const header = routeHeader.read(bytes, view, offset, end - offset, {})
+  if (header.family !== 'ipv4' && header.family !== 'ipv6') return undefined
+  const {
+    destination,
+    from,
+    gateway,
+    via,
+    table: number,
+    nextHops,
+    ...rest
+  } = table.decode(bytes, view, offset + routeHeader.bytes, end) as Wire
+  const any = header.family === 'ipv4' ? '0.0.0.0' : '::'
+  return {
+    family: header.family,
+    destination: `${destination ?? any}/${header.destinationLength}`,
+    ...(from === undefined ? {} : { from: `${from}/${header.fromLength}` }),
+    ...((gateway ?? via) === undefined ? {} : { gateway: gateway ?? via }),
+    ...(nextHops === undefined ? {} : { nextHops: nextHops.map(hopOf) }),
+    table: number ?? header.table,
+    type: header.type,
+    protocol: header.protocol,
+    scope: header.scope,
+    flags: header.flags,
+    tos: header.tos,
+    ...rest,
+  }
+}
+
+function hopOf({ gateway, via, device, weight, flags }: WireNextHop): NextHop {
+  return { ...((gateway ?? via) === undefined ? {} : { gateway: gateway ?? via }), device, weight, flags }
+}

@@ -1,0 +1,117 @@
+/** Payload types that only rtnetlink has. */
+import { type AddressFamily, familyOf, formatAddress, parseAddress } from '../address/index.js'
+import { MalformedMessageError } from '../errors/index.js'
+import {
+  type AttributeTable,
+  type AttributeType,
+  type Decoded,
+  type Encodable,
+  InvalidValue,
+  isObject,
+  named,
+  NLA_F_NESTED,
+  type Rows,
+  u8,
+} from '../netlink/index.js'
+import type { Layout, Structure } from './structure.js'
+
+/** AF_INET, AF_INET6 in a u8. 0 asks for all of them. */
+export const family = named(u8, { unspecified: 0, ipv4: 2, bridge: 7, ipv6: 10 })
+
+export function familyNumber(name: AddressFamily): number {
+  return name === 'ipv4' ? 2 : 10
+}
+
+/** A u8 that is 0 or 1. */
+export const boolean8: AttributeType<boolean> = {
+  name: 'u8 (boolean)',
+  expected: 'true or false',
+  write(writer, value) {
+    if (typeof value !== 'boolean') throw new InvalidValue(this.expected)
+    writer.u8(value ? 1 : 0)
+  },
+  read: (bytes, view, offset, length, record) => u8.read(bytes, view, offset, length, record) !== 0,
+}
+
+/** `02:00:5e:10:00:01`: 6 bytes of an Ethernet address; as many as they are for other links. */
+export const hardwareAddress: AttributeType<string> = {
+  name: 'hardware address',
+  expected: 'bytes in hexadecimal with colons between them, as in 02:00:5e:10:00:01',
+  write(writer, value) {
+    if (typeof value !== 'string' || !/^([0-9a-f]{2}(:[0-9a-f]{2}){0,31})?$/i.test(value)) {
+      throw new InvalidValue(this.expected)
+    }
+    // Empty for links that have none.
+    for (const byte of value.split(':')) if (byte !== '') writer.u8(Number.parseInt(byte, 16))
+  },
+  read(bytes, _, offset, length) {
+    // MAX_ADDR_LEN (include/linux/netdevice.h).
+    if (length > 32) throw new MalformedMessageError(`hardware address of ${length} bytes`, offset)
+    return Array.from(bytes.subarray(offset, offset + length), (byte) =>
+      byte.toString(16).padStart(2, '0'),
+    ).join(':')
+  },
+}
+
+/** `struct rtvia`: a next hop of another family than the route's. */
+export const via: AttributeType<string> = {
+  name: 'struct rtvia',
+  expected: 'an IPv4 or IPv6 address as text',
+  write(writer, value) {
+    const bytes = typeof value === 'string' ? parseAddress(value) : undefined
+    if (bytes === undefined) throw new InvalidValue(this.expected)
+    writer.u16(familyNumber(familyOf(value)))
+    writer.append(bytes)
+  },
+  read(bytes, _, offset, length) {
+    if (length !== 6 && length !== 18)
+      throw new MalformedMessageError(`struct rtvia of ${length} bytes`, offset)
+    return formatAddress(bytes.subarray(offset + 2, offset + length))
+  },
+}
+
+/** A structure that is ignored, with attributes after it: `VETH_INFO_PEER`. */
+export function behind<F extends Layout, R extends Rows>(
+  header: Structure<F>,
+  table: AttributeTable<R>,
+): AttributeType<Encodable<AttributeTable<R>>, Decoded<AttributeTable<R>>> {
+  return {
+    name: `${header.name}, ${table.name}`,
+    expected: 'an object',
+    wireFlags: NLA_F_NESTED,
+    write(writer, value) {
+      if (!isObject(value)) throw new InvalidValue(this.expected)
+      header.write(writer, {}, value)
+      table.encode(writer, value)
+    },
+    read(bytes, view, offset, length) {
+      if (length < header.bytes) throw new MalformedMessageError(`${header.name} of ${length} bytes`, offset)
+      return table.decode(bytes, view, offset + header.bytes, offset + length) as Decoded<AttributeTable<R>>
+    },
+  }
+}
+
+/** Attributes whose table depends on the name beside them: `IFLA_INFO_DATA` on `IFLA_INFO_KIND`. */
+export function chosenBy<T extends Readonly<Record<string, AttributeTable>>, In extends object, Out>(
+  key: string,
+  tables: T,
+  others: AttributeTable,
+): AttributeType<In, Out> {
+  const tableOf = (record: object): AttributeTable => {
+    const name = (record as Record<string, unknown>)[key]
+    return typeof name === 'string' && Object.hasOwn(tables, name) ? tables[name]! : others
+  }
+  return {
+    name: `nested, by ${key}`,
+    expected: 'an object',
+    wireFlags: NLA_F_NESTED,
+    deferred: true,
+    write(writer, value, record) {
+      if (!isObject(value)) throw new InvalidValue(this.expected)
+      tableOf(record).encode(writer, value)
+    },
+    read(bytes, view, offset, length, record) {
+      return tableOf(record).decode(bytes, view, offset, offset + length) as Out
+    },
+  }
+}
