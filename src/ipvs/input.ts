@@ -1,0 +1,430 @@
+/**
+ * What callers give and get, and the way to and from the wire. Everything that the kernel would accept silently and
+ * could not do is refused here, before anything is sent.
+ */
+import { type AddressFamily, canonicalAddress, familyOf } from '../address/index.js'
+import { ValidationError } from '../errors/index.js'
+import { type SchedulerFlag, schedulerFacts, type SchedulerName } from './schedulers.js'
+import {
+  type Destination,
+  destination as destinationTable,
+  forwardingMethod,
+  protocol,
+  service as serviceTable,
+  serviceFlag,
+  type Statistics,
+  tunnelType,
+  type WireService,
+} from './wire.js'
+import type { Encodable, NameOf, Unknown } from '../netlink/index.js'
+
+/** What IPVS balances. */
+export type Protocol = NameOf<typeof protocol>
+/** How packets reach a real server. */
+export type ForwardingMethod = NameOf<typeof forwardingMethod>
+/** What a packet is wrapped in. */
+export type TunnelType = NameOf<typeof tunnelType>
+
+/** A service by address, port and protocol. */
+export interface AddressKey {
+  readonly protocol: Protocol
+  readonly address: string
+  /** 0 takes every port, which needs persistence. */
+  readonly port: number
+  readonly firewallMark?: undefined
+}
+
+/** A service by the mark that the packet filter gives its packets. */
+export interface FirewallMarkKey {
+  /** 1 to 4294967295. */
+  readonly firewallMark: number
+  readonly family: AddressFamily
+  readonly protocol?: undefined
+  readonly address?: undefined
+  readonly port?: undefined
+}
+
+/** What names a virtual service. */
+export type ServiceKey = AddressKey | FirewallMarkKey
+
+/** What may be chosen of a service. `unknown` is what a newer kernel said of it, given back with an update. */
+export interface ServiceOptions extends Unknown {
+  /** `wlc` unless said. */
+  readonly scheduler?: SchedulerName | undefined
+  readonly schedulerFlags?: readonly SchedulerFlag[] | undefined
+  /** UDP alone: each datagram is scheduled by itself. */
+  readonly onePacket?: boolean | undefined
+  /** How long a client stays with its server after its last connection, 1 to 2,678,400; 0: no persistence. */
+  readonly persistenceTimeoutSeconds?: number | undefined
+  /**
+   * Which clients count as one: a prefix length (32 for IPv4 and 128 for IPv6 unless said), or an IPv4 netmask whose
+   * ones are not in a row.
+   */
+  readonly persistenceNetmask?: number | string | undefined
+  /** What else tells clients apart: `sip` (Call-ID). */
+  readonly persistenceEngine?: string | undefined
+}
+
+/** A service to make: its key and what may be chosen. */
+export type ServiceInput = ServiceKey & ServiceOptions
+
+/** A virtual service as the kernel has it. */
+export type Service = ServiceKey &
+  Unknown & {
+    readonly family: AddressFamily
+    readonly scheduler: string
+    readonly schedulerFlags: readonly SchedulerFlag[]
+    readonly onePacket: boolean
+    /** 0: not persistent. */
+    readonly persistenceTimeoutSeconds: number
+    readonly persistenceNetmask: number | string
+    readonly persistenceEngine?: string
+    readonly statistics: Statistics
+  }
+
+/** What names a destination within its service. */
+export interface DestinationKey {
+  readonly address: string
+  /** The service's port unless said. */
+  readonly port?: number | undefined
+}
+
+/** A destination to make; what is left out: masquerade, weight 1, no thresholds. */
+export interface DestinationInput extends DestinationKey, Unknown {
+  readonly forwardingMethod?: ForwardingMethod | undefined
+  /** 0 to 2147483647; 0: no new connections. */
+  readonly weight?: number | undefined
+  readonly upperThreshold?: number | undefined
+  readonly lowerThreshold?: number | undefined
+  /** `ipip` unless said; for forwarding method `tunnel`. */
+  readonly tunnelType?: TunnelType | undefined
+  /** UDP port of GUE. */
+  readonly tunnelPort?: number | undefined
+  readonly tunnelFlags?: readonly ('checksum' | 'remote-checksum')[] | undefined
+}
+
+type WireServiceInput = Encodable<typeof serviceTable>
+type WireDestinationInput = Encodable<typeof destinationTable>
+
+const settableFlags =
+  serviceFlag.persistent |
+  serviceFlag.onePacket |
+  serviceFlag.scheduler1 |
+  serviceFlag.scheduler2 |
+  serviceFlag.scheduler3
+const longestPersistence = 31 * 86_400
+const mostWeight = 0x7fff_ffff
+const protocols: ReadonlySet<unknown> = new Set(Object.keys(protocol.names))
+const tunnelTypes: ReadonlySet<unknown> = new Set(Object.keys(tunnelType.names))
+const methods: ReadonlySet<unknown> = new Set(
+  Object.keys(forwardingMethod.names).filter((name) => name !== 'bypass'),
+)
+
+/** The key as the wire has it. */
+export function wireKey(key: ServiceKey, path = 'service'): WireServiceInput {
+  if (key.firewallMark !== undefined) {
+    // The types say so; callers without types need to hear it.
+    const given: Readonly<Record<string, unknown>> = { ...key }
+    if (given.address !== undefined || given.protocol !== undefined || given.port !== undefined) {
+      throw new ValidationError(path, key, 'either a firewall mark or protocol, address and port')
+    }
+    if (!Number.isInteger(key.firewallMark) || key.firewallMark < 1 || key.firewallMark > 0xffff_ffff) {
+      throw new ValidationError(`${path}.firewallMark`, key.firewallMark, 'an integer from 1 to 4294967295')
+    }
+    if (given.family !== 'ipv4' && given.family !== 'ipv6') {
+      throw new ValidationError(`${path}.family`, given.family, 'ipv4 or ipv6')
+    }
+    return { family: key.family, firewallMark: key.firewallMark }
+  }
+  if (!protocols.has(key.protocol)) {
+    throw new ValidationError(`${path}.protocol`, key.protocol, protocol.expected)
+  }
+  checkAddress(key.address, path)
+  checkPort(key.port, path)
+  return { family: familyOf(key.address), protocol: key.protocol, address: key.address, port: key.port }
+}
+
+/** A whole service as NEW_SERVICE and SET_SERVICE want it: what is left out gets its default. */
+export function wireService(input: ServiceInput, path = 'service'): WireServiceInput {
+  const key = wireKey(input, path)
+  const scheduler = input.scheduler ?? 'wlc'
+  const timeout = input.persistenceTimeoutSeconds ?? 0
+  const persistent = timeout !== 0
+  if (!Number.isInteger(timeout) || timeout < 0 || timeout > longestPersistence) {
+    throw new ValidationError(
+      `${path}.persistenceTimeoutSeconds`,
+      timeout,
+      `an integer from 0 to ${longestPersistence}`,
+    )
+  }
+  if (input.port === 0 && !persistent) {
+    throw new ValidationError(
+      `${path}.port`,
+      0,
+      'a port from 1 to 65535 (port 0, every port, works with persistence alone: set persistenceTimeoutSeconds)',
+    )
+  }
+  if (input.onePacket === true && key.protocol !== undefined && key.protocol !== 'udp') {
+    throw new ValidationError(
+      `${path}.onePacket`,
+      true,
+      `false: one-packet scheduling is for udp, not ${key.protocol}`,
+    )
+  }
+  if (!persistent && input.persistenceEngine !== undefined) {
+    throw new ValidationError(
+      `${path}.persistenceEngine`,
+      input.persistenceEngine,
+      'none without persistence (set persistenceTimeoutSeconds)',
+    )
+  }
+  const flags =
+    (persistent ? serviceFlag.persistent : 0) |
+    (input.onePacket === true ? serviceFlag.onePacket : 0) |
+    schedulerBits(input.schedulerFlags, scheduler, path)
+  return {
+    family: key.family,
+    protocol: key.protocol,
+    address: key.address,
+    port: key.port,
+    firewallMark: key.firewallMark,
+    scheduler,
+    flags: { flags, mask: settableFlags },
+    persistenceTimeoutSeconds: timeout,
+    persistenceNetmask: input.persistenceNetmask ?? (key.family === 'ipv6' ? 128 : 32),
+    persistenceEngine: input.persistenceEngine,
+    unknown: input.unknown,
+  }
+}
+
+const schedulerBitOf: Readonly<Record<SchedulerFlag, number>> = {
+  'sh-fallback': serviceFlag.scheduler1,
+  'mh-fallback': serviceFlag.scheduler1,
+  'flag-1': serviceFlag.scheduler1,
+  'sh-port': serviceFlag.scheduler2,
+  'mh-port': serviceFlag.scheduler2,
+  'flag-2': serviceFlag.scheduler2,
+  'flag-3': serviceFlag.scheduler3,
+}
+
+function schedulerBits(flags: readonly SchedulerFlag[] | undefined, scheduler: string, path: string): number {
+  let number = 0
+  if (flags === undefined) return number
+  for (const [index, flag] of flags.entries()) {
+    const fits =
+      Object.hasOwn(schedulerBitOf, flag) && (!/^[sm]h-/.test(flag) || flag.startsWith(`${scheduler}-`))
+    if (!fits) {
+      const own = schedulerFacts(scheduler)?.flags ?? []
+      throw new ValidationError(
+        `${path}.schedulerFlags[${index}]`,
+        flag,
+        `a flag of scheduler ${scheduler}: ${[...own, 'flag-1', 'flag-2', 'flag-3'].join(', ')}`,
+      )
+    }
+    number |= schedulerBitOf[flag]
+  }
+  return number
+}
+
+/** A service read from the wire. */
+export function serviceOfWire(wire: WireService): Service {
+  const { flags } = wire.flags
+  const own = schedulerFacts(wire.scheduler)?.flags
+  const schedulerFlags: SchedulerFlag[] = []
+  if ((flags & serviceFlag.scheduler1) !== 0) schedulerFlags.push(own?.[0] ?? 'flag-1')
+  if ((flags & serviceFlag.scheduler2) !== 0) schedulerFlags.push(own?.[1] ?? 'flag-2')
+  if ((flags & serviceFlag.scheduler3) !== 0) schedulerFlags.push('flag-3')
+  const options = {
+    scheduler: wire.scheduler,
+    schedulerFlags,
+    onePacket: (flags & serviceFlag.onePacket) !== 0,
+    persistenceTimeoutSeconds: (flags & serviceFlag.persistent) !== 0 ? wire.persistenceTimeoutSeconds : 0,
+    persistenceNetmask: wire.persistenceNetmask,
+    ...(wire.persistenceEngine === undefined ? {} : { persistenceEngine: wire.persistenceEngine }),
+    statistics: wire.statistics,
+    ...(wire.unknown === undefined ? {} : { unknown: wire.unknown }),
+  }
+  const family = wire.family
+  if (wire.firewallMark !== undefined && wire.firewallMark !== 0) {
+    return { firewallMark: wire.firewallMark, family, ...options }
+  }
+  return {
+    protocol: wire.protocol as Protocol,
+    address: wire.address ?? '',
+    port: wire.port ?? 0,
+    family,
+    ...options,
+  }
+}
+
+/** The key of a destination as the wire has it. */
+export function wireDestinationKey(
+  service: ServiceKey,
+  key: DestinationKey,
+  path = 'destination',
+): { readonly address: string; readonly port: number; readonly family: AddressFamily } {
+  checkAddress(key.address, path)
+  const port = key.port ?? service.port ?? 0
+  checkPort(port, path)
+  return { address: key.address, port, family: familyOf(key.address) }
+}
+
+/** A whole destination as NEW_DEST and SET_DEST want it: what is left out gets its default. */
+export function wireDestination(
+  service: ServiceKey,
+  input: DestinationInput,
+  path = 'destination',
+): WireDestinationInput & { readonly address: string; readonly port: number } {
+  const { address, port, family } = wireDestinationKey(service, input, path)
+  const method = input.forwardingMethod ?? 'masquerade'
+  const weight = input.weight ?? 1
+  const upperThreshold = input.upperThreshold ?? 0
+  const lowerThreshold = input.lowerThreshold ?? 0
+  if (!methods.has(method)) {
+    throw new ValidationError(`${path}.forwardingMethod`, method, 'masquerade, direct-route, tunnel or local')
+  }
+  if (!Number.isInteger(weight) || weight < 0 || weight > mostWeight) {
+    throw new ValidationError(`${path}.weight`, weight, `an integer from 0 to ${mostWeight}`)
+  }
+  if (lowerThreshold > upperThreshold) {
+    throw new ValidationError(
+      `${path}.lowerThreshold`,
+      lowerThreshold,
+      `at most the upper threshold, ${upperThreshold}`,
+    )
+  }
+  const tunnel = method === 'tunnel'
+  if ((tunnel || method === 'direct-route') && service.port !== undefined && service.port !== port) {
+    throw new ValidationError(
+      `${path}.port`,
+      port,
+      `the service's port ${service.port}: ${method} hands packets on as they are, so the port cannot change`,
+    )
+  }
+  if (
+    !tunnel &&
+    family !== (service.firewallMark === undefined ? familyOf(service.address) : service.family)
+  ) {
+    throw new ValidationError(
+      `${path}.forwardingMethod`,
+      method,
+      `tunnel: an ${family} destination of a service of the other family is reached by tunnelling alone`,
+    )
+  }
+  if (!tunnel) {
+    const { tunnelType, tunnelPort, tunnelFlags, unknown } = input
+    if (tunnelType !== undefined || tunnelPort !== undefined || tunnelFlags !== undefined) {
+      const [key, value] = Object.entries({ tunnelType, tunnelPort, tunnelFlags }).find(
+        ([, value]) => value !== undefined,
+      )!
+      throw new ValidationError(`${path}.${key}`, value, `none with forwarding method ${method}`)
+    }
+    return {
+      address,
+      port,
+      forwardingMethod: method,
+      weight,
+      upperThreshold,
+      lowerThreshold,
+      family,
+      unknown,
+    }
+  }
+  const type = input.tunnelType ?? 'ipip'
+  if (!tunnelTypes.has(type)) {
+    throw new ValidationError(`${path}.tunnelType`, type, tunnelType.expected)
+  }
+  if (type === 'gue' ? !((input.tunnelPort ?? 0) > 0) : (input.tunnelPort ?? 0) !== 0) {
+    throw new ValidationError(
+      `${path}.tunnelPort`,
+      input.tunnelPort,
+      type === 'gue' ? 'the UDP port of GUE, 1 to 65535' : `none with tunnel type ${type}`,
+    )
+  }
+  const stray = input.tunnelFlags?.find((flag) => type === 'ipip' || (type === 'gre' && flag !== 'checksum'))
+  if (stray !== undefined) {
+    const expected = type === 'ipip' ? 'none with tunnel type ipip' : 'checksum alone with tunnel type gre'
+    throw new ValidationError(`${path}.tunnelFlags`, input.tunnelFlags, expected)
+  }
+  return {
+    address,
+    port,
+    forwardingMethod: method,
+    weight,
+    upperThreshold,
+    lowerThreshold,
+    family,
+    tunnelType: type,
+    tunnelPort: input.tunnelPort ?? 0,
+    tunnelFlags: input.tunnelFlags ?? [],
+    unknown: input.unknown,
+  }
+}
+
+// The path is put together where it is needed: these run for every command of a batch.
+function checkAddress(address: unknown, path: string): void {
+  // The codec parses it in full; here only what would make the checks before it meaningless.
+  if (typeof address !== 'string' || address.length === 0) {
+    throw new ValidationError(`${path}.address`, address, 'an IPv4 or IPv6 address as text')
+  }
+}
+
+function checkPort(port: unknown, path: string): void {
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new ValidationError(`${path}.port`, port, 'an integer from 0 to 65535')
+  }
+}
+
+/** One text for each service, the same for every spelling of its address: `tcp 192.0.2.10:80`, `mark 7 ipv4`. */
+export function serviceId(key: ServiceKey): string {
+  if (key.firewallMark !== undefined) return `mark ${key.firewallMark} ${key.family}`
+  const address = canonicalAddress(key.address) ?? key.address
+  return `${key.protocol} ${address.includes(':') ? `[${address}]` : address}:${key.port}`
+}
+
+/** One text for each destination of a service: `10.0.0.7:80`. */
+export function destinationId(service: ServiceKey, key: DestinationKey): string {
+  const address = canonicalAddress(key.address) ?? key.address
+  const port = key.port ?? service.port ?? 0
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** The key alone of a service that was read or given. */
+export function keyOf(service: ServiceKey & { readonly family?: AddressFamily | undefined }): ServiceKey {
+  return service.firewallMark !== undefined
+    ? { firewallMark: service.firewallMark, family: service.family }
+    : { protocol: service.protocol, address: service.address, port: service.port }
+}
+
+/** What was read, as input for an update that keeps it. */
+export function serviceInputOf(service: Service): ServiceInput {
+  return {
+    ...keyOf(service),
+    scheduler: service.scheduler,
+    schedulerFlags: service.schedulerFlags,
+    onePacket: service.onePacket,
+    persistenceTimeoutSeconds: service.persistenceTimeoutSeconds,
+    persistenceNetmask: service.persistenceNetmask,
+    persistenceEngine: service.persistenceEngine,
+    unknown: service.unknown,
+  }
+}
+
+/** What was read, as input for an update that keeps it. */
+export function destinationInputOf(read: Destination): DestinationInput {
+  const method = read.forwardingMethod
+  return {
+    address: read.address,
+    port: read.port,
+    forwardingMethod: method,
+    weight: read.weight,
+    upperThreshold: read.upperThreshold,
+    lowerThreshold: read.lowerThreshold,
+    unknown: read.unknown,
+    ...(method === 'tunnel' && {
+      tunnelType: read.tunnelType,
+      ...(read.tunnelType === 'gue' && { tunnelPort: read.tunnelPort }),
+      ...(read.tunnelType !== 'ipip' && { tunnelFlags: read.tunnelFlags }),
+    }),
+  }
+}

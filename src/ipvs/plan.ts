@@ -1,0 +1,111 @@
+/** What has to change for a service to have certain servers. Pure: a plan is a value that can be printed and tested. */
+import { canonicalAddress } from '../address/index.js'
+import { ValidationError } from '../errors/index.js'
+import type { IpvsOperation } from './operations.js'
+import {
+  destinationId,
+  type DestinationInput,
+  destinationInputOf,
+  type ServiceKey,
+  wireDestination,
+} from './input.js'
+import type { Destination } from './wire.js'
+
+/** A server by its full name. */
+export interface ServerKey {
+  readonly address: string
+  readonly port: number
+}
+
+/** What is to be done. */
+export interface ServerPlan {
+  readonly add: readonly DestinationInput[]
+  readonly update: readonly DestinationInput[]
+  /** Present, not wanted. */
+  readonly remove: readonly Destination[]
+  readonly unchanged: readonly Destination[]
+}
+
+/** Compares what is there with what is wanted. What a wanted server leaves out has its default. */
+export function planServers(
+  service: ServiceKey,
+  present: readonly Destination[],
+  wanted: readonly DestinationInput[],
+): ServerPlan {
+  const byId = new Map(present.map((destination) => [destinationId(service, destination), destination]))
+  const seen = new Map<string, number>()
+  const add: DestinationInput[] = []
+  const update: DestinationInput[] = []
+  const unchanged: Destination[] = []
+  for (const [index, server] of wanted.entries()) {
+    const path = `servers[${index}]`
+    // Everything is checked before anything is sent.
+    const wire = wireDestination(service, server, path)
+    if (canonicalAddress(server.address) === undefined) {
+      throw new ValidationError(`${path}.address`, server.address, 'an IPv4 or IPv6 address')
+    }
+    const id = destinationId(service, server)
+    const twin = seen.get(id)
+    if (twin !== undefined) throw new ValidationError(path, id, `a server that is not servers[${twin}] again`)
+    seen.set(id, index)
+    const there = byId.get(id)
+    if (there === undefined) add.push(server)
+    else if (sameDestination(there, wire)) unchanged.push(there)
+    else update.push(server)
+  }
+  const remove = present.filter((destination) => !seen.has(destinationId(service, destination)))
+  return { add, update, remove, unchanged }
+}
+
+/**
+ * Does the kernel have it as it is wanted? Where the address is the director's own the kernel calls the method
+ * `local`, whatever was asked for (ip_vs_update_dest), and there is nothing to change.
+ */
+export function sameDestination(read: Destination, wanted: ReturnType<typeof wireDestination>): boolean {
+  if (
+    read.weight !== wanted.weight ||
+    read.upperThreshold !== wanted.upperThreshold ||
+    read.lowerThreshold !== wanted.lowerThreshold
+  ) {
+    return false
+  }
+  if (read.forwardingMethod === 'local') return true
+  if (read.forwardingMethod !== wanted.forwardingMethod) return false
+  if (wanted.forwardingMethod !== 'tunnel') return true
+  return (
+    (read.tunnelType ?? 'ipip') === wanted.tunnelType &&
+    (read.tunnelPort ?? 0) === wanted.tunnelPort &&
+    (read.tunnelFlags ?? []).toString() === (wanted.tunnelFlags ?? []).toString()
+  )
+}
+
+/** Servers come before others go: there is no moment without one. */
+export function additions(service: ServiceKey, plan: ServerPlan): IpvsOperation[] {
+  return [
+    ...plan.add.map((destination) => ({ operation: 'createDestination', service, destination }) as const),
+    ...plan.update.map((destination) => ({ operation: 'setDestination', service, destination }) as const),
+  ]
+}
+
+/** Weight 0: running connections stay, new ones go elsewhere. */
+export function quiesce(service: ServiceKey, destinations: readonly Destination[]): IpvsOperation[] {
+  return destinations
+    .filter(({ weight }) => weight !== 0)
+    .map((read) => ({
+      operation: 'setDestination',
+      service,
+      destination: { ...destinationInputOf(read), weight: 0 },
+    }))
+}
+
+export function deletions(service: ServiceKey, destinations: readonly ServerKey[]): IpvsOperation[] {
+  return destinations.map(({ address, port }) => ({
+    operation: 'deleteDestination',
+    service,
+    destination: { address, port },
+  }))
+}
+
+export function serverKey({ address, port }: ServerKey): ServerKey {
+  return { address, port }
+}
