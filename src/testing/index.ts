@@ -1,0 +1,13 @@
+/** For integration tests: sandboxes of hosts and links, a fake kernel, and what this machine can do. `viaduct/testing`. */
+export { errnoOf } from './errno.js'
+export type { FakeFamily } from './fake-families.js'
+export { type Disturbance, FakeKernel, type FakeKernelOptions } from './fake-kernel.js'
+export { type FakeAnswer, type FakeRefusal, fakeReply, type FakeReply, FakeRequest } from './fake-messages.js'
+export type { FetchOptions, FetchResponse, TlsOptions } from './http.js'
+export { Host, type ServeOptions } from './host.js'
+export type { HostInterface, HostSettings, LinkInput, SandboxLayout } from './layout.js'
+export { type Sandbox, sandbox, type SandboxOptions } from './sandbox.js'
+export type { SctpInitOptions, SctpReply, SctpResponder, SctpServeOptions } from './sctp.js'
+export type { Served, UdpHandler } from './serve.js'
+export { leaksSince, type OpenResources, openResources } from './leaks.js'
+export { requires, type Requirements } from './requires.js'

@@ -1,0 +1,31 @@
+import {
+  attribute,
+  type AttributeTable,
+  attributeTable,
+  type AttributeType,
+  listOf,
+  nested,
+  type Row,
+} from '../netlink/index.js'
+
+const made = new WeakMap<AttributeTable, AttributeTable>()
+
+/** A table as the kernel writes it: with the attributes that only the kernel says, which a client's encoder leaves out. */
+export function kernelTable(table: AttributeTable): AttributeTable {
+  const known = made.get(table)
+  if (known !== undefined) return known
+  const rows: Record<string, Row> = {}
+  for (const { key, number, constant, type } of table.list) {
+    rows[key] = attribute(number, constant, kernelType(type) as never)
+  }
+  const result = attributeTable(table.name, rows)
+  made.set(table, result)
+  return result
+}
+
+function kernelType(type: AttributeType<never, unknown>): AttributeType<never, unknown> {
+  const { entry, fields } = type as Omit<typeof type, 'fields'> & { readonly fields?: () => AttributeTable }
+  if (entry !== undefined) return listOf(kernelType(entry))
+  // A function: tables may refer to each other in a circle.
+  return fields === undefined ? type : nested(() => kernelTable(fields()))
+}
