@@ -1,0 +1,73 @@
+/** `viaduct …`: says which command is meant, and loads that one alone. */
+import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import type { Streams } from './ipvsadm/index.js'
+
+const usage = `Usage: viaduct [--netns NAME|FILE] COMMAND …
+
+  ipvsadm …    as ipvsadm(8): virtual services and real servers of the kernel (\`viaduct ipvsadm -h\`)
+  doctor       tells what IPVS needs here, what is there, and what to do about the rest
+
+  --netns      the network namespace to work in: a name of \`ip netns\`, or a file
+  --version    prints the version
+  --help       prints this
+`
+
+/**
+ * @param argv  As \`process.argv\` has it: the second is the file that was run. By a link named ipvsadm, it is ipvsadm.
+ * @returns the exit code
+ */
+export async function runViaduct(argv: readonly string[], streams: Streams): Promise<number> {
+  const [, file = '', ...words] = argv
+  if (basename(file) === 'ipvsadm') return ipvsadm(words, streams, 'ipvsadm')
+  let netns: string | undefined
+  for (;;) {
+    const word = words.shift()
+    switch (word) {
+      case '--netns': {
+        netns = words.shift()
+        if (netns === undefined) return refuse(streams, '--netns needs a name or a file')
+        continue
+      }
+      case 'ipvsadm':
+        return ipvsadm(words, streams, 'viaduct ipvsadm', netns)
+      case 'doctor': {
+        const { doctor } = await import('./doctor.js')
+        return doctor(netns === undefined ? words : ['--netns', netns, ...words])
+      }
+      case '--version':
+        streams.stdout.write(`${packageVersion()}\n`, () => undefined)
+        return 0
+      case '--help':
+      case '-h':
+        streams.stdout.write(usage, () => undefined)
+        return 0
+      default:
+        return refuse(streams, word === undefined ? undefined : `there is no command ${word}`)
+    }
+  }
+}
+
+async function ipvsadm(
+  words: readonly string[],
+  streams: Streams,
+  program: string,
+  netns?: string,
+): Promise<number> {
+  const { run } = await import('./ipvsadm/index.js')
+  return run(words, streams, { program, netns: netns?.includes('/') === true ? { path: netns } : netns })
+}
+
+function refuse(streams: Streams, complaint: string | undefined): number {
+  streams.stderr.write(
+    `${complaint === undefined ? '' : `viaduct: ${complaint}\n\n`}${usage}`,
+    () => undefined,
+  )
+  return 2
+}
+
+function packageVersion(): string {
+  // From dist/src/cli.
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
