@@ -1,0 +1,116 @@
+/** The part of the benchmark that needs no IPVS: run on the host itself, where code runs at its own speed. */
+import { execFile } from 'node:child_process'
+import { rmSync, writeFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { GenericFamily } from '../../../src/genetlink/index.js'
+import { CTRL_CMD_GETFAMILY, family as familyTable, GENL_ID_CTRL } from '../../../src/genetlink/wire.js'
+import { Connection, NETLINK_GENERIC, NLM_F_ACK, openSocket, Writer } from '../../../src/netlink/index.js'
+import { type LoopDelay, median, timed } from './measure.js'
+import { PeerExchange, root } from './peer.js'
+import { commandsOf, encode, operationsOf, type Size } from './table.js'
+
+const run = promisify(execFile)
+
+/** One number for each run. */
+export interface HostResults {
+  /** From objects to bytes, with validation; the engine has compiled it. */
+  readonly encodeMicroseconds: readonly number[]
+  readonly exchangeCMicroseconds: readonly number[]
+  /** `transport.exchangeSync`, which is what every small request goes through. */
+  readonly exchangeMicroseconds: readonly number[]
+  /** The same request as a program makes it: encoded, awaited, decoded. */
+  readonly requestMicroseconds: readonly number[]
+  readonly importMilliseconds: readonly number[]
+  readonly encodeLoop: readonly LoopDelay[]
+}
+
+export async function measureHost(size: Size, runs: number, program: string): Promise<HostResults> {
+  const [encodeMicroseconds, encodeLoop] = await encoder(size, runs)
+  return {
+    encodeMicroseconds,
+    encodeLoop,
+    ...(await exchanges(runs, program)),
+    importMilliseconds: await imports(runs),
+  }
+}
+
+async function encoder(size: Size, runs: number): Promise<[number[], LoopDelay[]]> {
+  const operations = operationsOf(size)
+  const commands = commandsOf(size)
+  const writer = new Writer(commands * 128)
+  const times: number[] = []
+  const loops: LoopDelay[] = []
+  const warmUp = 3
+  for (let round = 0; round < warmUp + runs; round++) {
+    writer.reset()
+    const { seconds, loop } = await timed(() => {
+      encode(writer, operations)
+      return Promise.resolve()
+    })
+    if (round < warmUp) continue
+    times.push((seconds * 1e6) / commands)
+    loops.push(loop)
+  }
+  return [times, loops]
+}
+
+type Exchanges = Pick<HostResults, 'exchangeCMicroseconds' | 'exchangeMicroseconds' | 'requestMicroseconds'>
+
+/** GETFAMILY of the controller itself: a small request with a small answer, on every kernel. In turns with C. */
+async function exchanges(runs: number, program: string): Promise<Exchanges> {
+  const writer = new Writer(64)
+  const start = writer.beginMessage(GENL_ID_CTRL, 1 | NLM_F_ACK, 1)
+  writer.u8(CTRL_CMD_GETFAMILY)
+  writer.u8(1)
+  writer.u16(0)
+  familyTable.encode(writer, { name: 'nlctrl' })
+  writer.endMessage(start)
+  const file = `${root}.cache/bench/request-${process.pid}`
+  writeFileSync(file, writer.bytes.subarray(0, writer.length))
+
+  const child = new PeerExchange(program, file)
+  const transport = openSocket({ protocol: NETLINK_GENERIC })
+  const connection = new Connection(transport)
+  const exchange = transport.exchangeSync!.bind(transport)
+  const each = 500
+  const rounds = 20
+  const results = { exchangeCMicroseconds: [], exchangeMicroseconds: [], requestMicroseconds: [] } as {
+    [K in keyof Exchanges]: number[]
+  }
+  try {
+    for (let index = -1; index < runs; index++) {
+      const [theirs, ours, whole]: [number[], number[], number[]] = [[], [], []]
+      for (let round = 0; round < rounds; round++) {
+        theirs.push((await child.exchange(each)) / 1000 / each)
+        let began = performance.now()
+        for (let done = 0; done < each; done++) exchange(writer.bytes, writer.length, 1000)
+        ours.push(((performance.now() - began) * 1000) / each)
+        began = performance.now()
+        for (let done = 0; done < each; done++) await GenericFamily.open(connection, 'nlctrl', 1)
+        whole.push(((performance.now() - began) * 1000) / each)
+      }
+      // The first warms up.
+      if (index < 0) continue
+      results.exchangeCMicroseconds.push(median(theirs))
+      results.exchangeMicroseconds.push(median(ours))
+      results.requestMicroseconds.push(median(whole))
+    }
+  } finally {
+    await child.close()
+    connection.close()
+    rmSync(file)
+  }
+  return results
+}
+
+/** In a process of its own each time: what a program pays before its first line. */
+async function imports(runs: number): Promise<number[]> {
+  const code = `const start = performance.now(); await import(process.argv[1]); console.log(performance.now() - start)`
+  const entry = new URL('../../../src/index.js', import.meta.url).href
+  const times: number[] = []
+  for (let index = -1; index < runs; index++) {
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', code, entry])
+    if (index >= 0) times.push(Number(stdout))
+  }
+  return times
+}

@@ -1,0 +1,153 @@
+/**
+ * The cases of the benchmark that are ours. Each runs in a process of its own, so that none finds the memory that
+ * another has left behind: it does its work once for each line on standard input, and answers each with a line.
+ *
+ *   node worker.js CASE '{"services":10000,"destinationsEach":10}'
+ */
+import { createInterface } from 'node:readline'
+import { run as runIpvsadm } from '../../../src/cli/ipvsadm/index.js'
+import { Ipvs, type IpvsOperation } from '../../../src/index.js'
+import { readChunks } from '../../../src/net/index.js'
+import { NETLINK_GENERIC, openSocket, type Transport, Writer } from '../../../src/netlink/index.js'
+import { type LoopDelay, timed, touchedPages } from './measure.js'
+import { changesOf, encode, operationsOf, type Size } from './table.js'
+
+/** What a line asks for. */
+export interface Task {
+  readonly netns: string
+  /** Of changes. */
+  readonly count?: number
+  /** A file for what `-Ln` prints. */
+  readonly output?: string
+}
+
+export interface WorkerAnswer {
+  readonly seconds: number
+  readonly loop: LoopDelay
+  /** Pages of memory that were touched for the first time (minor page faults). */
+  readonly faults: number
+  readonly residentMegabytes: number
+}
+
+type Work = () => Promise<unknown>
+type Prepare = (task: Task, measure: (work: Work) => Promise<void>) => Promise<void>
+
+/** Made once: the objects that a program would have. */
+function casesOf(size: Size) {
+  const operations = operationsOf(size)
+  const writer = new Writer(operations.length * 140)
+  const memories: Uint8Array[] = []
+  return {
+    async load({ netns }, measure) {
+      await using ipvs = await Ipvs.open({ netns })
+      await measure(async () => {
+        const { applied, failures } = await ipvs.apply(operations)
+        if (failures.length > 0 || applied !== operations.length) {
+          throw new Error(`void: ${applied} of ${operations.length}; ${String(failures[0]?.error)}`)
+        }
+      })
+    },
+
+    async list({ netns }, measure) {
+      await using ipvs = await Ipvs.open({ netns })
+      await measure(async () => {
+        const list = await ipvs.list()
+        const count = list.reduce((sum, { destinations }) => sum + destinations.length, 0)
+        if (list.length !== size.services || count !== size.services * size.destinationsEach) {
+          throw new Error(`void: read ${list.length} services and ${count} destinations`)
+        }
+      })
+    },
+
+    /** The requests of a list once more, with what they are answered left as bytes. */
+    async bytes({ netns }, measure) {
+      const sent: { readonly request: Uint8Array; readonly kind: 'batch' | 'dumps' }[] = []
+      const socket = openSocket({ protocol: NETLINK_GENERIC, netns })
+      const recorder: Transport = {
+        exchange(request, length, kind, deadline) {
+          sent.push({ request: request.slice(0, length), kind })
+          return socket.exchange(request, length, kind, deadline)
+        },
+        close: () => socket.close(),
+      }
+      await using ipvs = await Ipvs.open({ transport: recorder })
+      sent.length = 0
+      await ipvs.list()
+      await measure(async () => {
+        for (const { request, kind } of sent) await socket.exchange(request, request.length, kind, 10_000)
+      })
+    },
+
+    async print({ netns, output }, measure) {
+      const { appendFileSync, rmSync } = await import('node:fs')
+      if (output !== undefined) rmSync(output, { force: true })
+      const keep = (chunk: Uint8Array | string, done: () => void): void => {
+        if (output !== undefined) appendFileSync(output, chunk)
+        done()
+      }
+      const streams = { stdin: process.stdin, stdout: { write: keep }, stderr: process.stderr }
+      await measure(async () => {
+        const status = await runIpvsadm(['-Ln'], streams, { netns })
+        if (status !== 0) throw new Error(`void: -Ln ended with ${status}`)
+      })
+    },
+
+    async proc({ netns }, measure) {
+      await measure(async () => {
+        for await (const _ of readChunks('/proc/net/ip_vs', { netns, chunkBytes: 65_536 })) continue
+      })
+    },
+
+    /** So many changes of one destination, one after the other. */
+    async change({ netns, count = 0 }, measure) {
+      const changes = changesOf(size).map(
+        (change) => change as IpvsOperation & { operation: 'setDestination' },
+      )
+      await using ipvs = await Ipvs.open({ netns })
+      await measure(async () => {
+        for (let done = 0; done < count; done++) {
+          const { service, destination } = changes[done & 1]!
+          await ipvs.setDestination(service, destination)
+        }
+      })
+    },
+
+    async encode(_, measure) {
+      await measure(() => {
+        writer.reset()
+        encode(writer, operations)
+        return Promise.resolve()
+      })
+    },
+
+    /** How long the event loop of a process that does nothing is held: by the machine, that is. */
+    async idle(_, measure) {
+      await measure(() => new Promise((resolve) => setTimeout(resolve, 2000)))
+    },
+
+    /** What a page costs that was not touched before. */
+    async touch(_, measure) {
+      const memory = new Uint8Array(touchedPages * 4096)
+      memories.push(memory)
+      await measure(() => {
+        for (let at = 0; at < memory.length; at += 4096) memory[at] = 1
+        return Promise.resolve()
+      })
+    },
+  } satisfies Record<string, Prepare>
+}
+
+export type Case = keyof ReturnType<typeof casesOf>
+
+const [name, settings] = process.argv.slice(2) as [Case, string]
+const cases: Readonly<Record<Case, Prepare>> = casesOf(JSON.parse(settings) as Size)
+for await (const line of createInterface({ input: process.stdin })) {
+  await cases[name](JSON.parse(line) as Task, async (work) => {
+    const before = process.resourceUsage().minorPageFault
+    const { seconds, loop } = await timed(work)
+    const { minorPageFault, maxRSS } = process.resourceUsage()
+    const faults = minorPageFault - before
+    const answer: WorkerAnswer = { seconds, loop, faults, residentMegabytes: maxRSS / 1024 }
+    process.stdout.write(`${JSON.stringify(answer)}\n`)
+  })
+}

@@ -1,0 +1,7 @@
+import type { Test } from 'tap'
+import { kernelTest, type MakeSandbox } from '../kernel/kernel-test.js'
+
+/** A test on a kernel with IPVS. Under emulation JavaScript runs some thirty times slower, hence the long limit. */
+export function ipvsTest(name: string, work: (t: Test, sandbox: MakeSandbox) => Promise<void>): void {
+  kernelTest(name, { needs: { ipvs: true }, timeoutSeconds: 300 }, work)
+}

@@ -1,0 +1,364 @@
+import { writeSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { ExchangeKind, loadNative } from '../../src/native.js'
+import {
+  dumpLinks,
+  exchangeNow,
+  getLoopback,
+  getNothing,
+  NETLINK_FIB_LOOKUP,
+  NLM_F_ACK,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  openDescriptors,
+  openNetlink,
+  replies,
+  request,
+  RTM_NEWLINK,
+  unanswered,
+} from '../native/messages.js'
+import { scenario } from '../native/process.js'
+
+const ENODEV = -19
+
+function exchange(
+  socket: ReturnType<typeof openNetlink>,
+  bytes: Uint8Array,
+  kind: keyof typeof ExchangeKind,
+  timeoutMilliseconds = 5000,
+) {
+  return socket.exchange(bytes, bytes.length, ExchangeKind[kind], timeoutMilliseconds)
+}
+
+t.test('a request is answered at once, in the buffer of the socket', async (t) => {
+  const socket = openNetlink()
+  const bytes = request(getLoopback(7))
+  const length = socket.exchangeSync(bytes, bytes.length, 1000)
+  const found = replies(socket.receiveBuffer.subarray(0, length))
+  t.match(found, [
+    { type: RTM_NEWLINK, sequence: 7 },
+    { type: NLMSG_ERROR, sequence: 7, errno: 0 },
+  ])
+  t.equal(found.length, 2)
+  t.ok(socket.portId > 0)
+  t.equal(socket.receiveBuffer, socket.receiveBuffer, 'one view for all calls')
+  socket.close()
+})
+
+t.test('only the first `length` bytes of a request are sent', async (t) => {
+  const socket = openNetlink()
+  const one = request(getLoopback(1))
+  const two = request(getLoopback(1), getNothing(2))
+  const length = socket.exchangeSync(two, one.length, 1000)
+  t.strictSame(
+    replies(socket.receiveBuffer.subarray(0, length)).map((reply) => reply.sequence),
+    [1, 1],
+  )
+  socket.close()
+})
+
+t.test('an error is told without having been asked for, success is not', async (t) => {
+  const socket = openNetlink()
+  t.match(replies(exchangeNow(socket, request(getNothing(1, NLM_F_REQUEST))).bytes), [{ errno: ENODEV }])
+  t.strictSame(replies(exchangeNow(socket, request(unanswered(2))).bytes), [], 'nothing is waited for')
+  const mixed = request(
+    getNothing(3, NLM_F_REQUEST),
+    getLoopback(4, NLM_F_REQUEST),
+    getNothing(5, NLM_F_REQUEST),
+    getLoopback(6),
+  )
+  t.strictSame(
+    replies(exchangeNow(socket, mixed).bytes)
+      .filter((reply) => reply.type === NLMSG_ERROR)
+      .map(({ sequence, errno }) => [sequence, errno]),
+    [
+      [3, ENODEV],
+      [5, ENODEV],
+      [6, 0],
+    ],
+  )
+  socket.close()
+})
+
+t.test('a dump is read to its end also as a batch', async (t) => {
+  const socket = openNetlink()
+  const message = { ...dumpLinks(3), flags: dumpLinks(3).flags | NLM_F_ACK }
+  const here = replies(exchangeNow(socket, request(message)).bytes)
+  t.equal(here.at(-1)?.type, NLMSG_DONE)
+  const there = replies((await exchange(socket, request(message), 'batch')).bytes)
+  t.strictSame(there, here)
+  socket.close()
+})
+
+t.test('dumps are read one after the other, and a message that is none ends by itself', async (t) => {
+  const socket = openNetlink()
+  const { bytes, lost } = await exchange(
+    socket,
+    request(
+      dumpLinks(1),
+      getLoopback(2),
+      getLoopback(3, NLM_F_REQUEST),
+      getNothing(4, NLM_F_REQUEST),
+      dumpLinks(5),
+    ),
+    'dumps',
+  )
+  t.equal(lost, false)
+  const found = replies(bytes)
+  const ends = (sequence: number) => found.filter((reply) => reply.sequence === sequence).at(-1)
+  t.equal(ends(1)?.type, NLMSG_DONE)
+  t.match(ends(2), { type: NLMSG_ERROR, errno: 0 })
+  t.equal(ends(3)?.type, RTM_NEWLINK)
+  t.match(ends(4), { type: NLMSG_ERROR, errno: ENODEV })
+  t.equal(ends(5)?.type, NLMSG_DONE)
+  t.strictSame(
+    found.map((reply) => reply.sequence),
+    found.map((reply) => reply.sequence).sort((a, b) => a - b),
+  )
+  socket.close()
+})
+
+t.test('the request may be written over as soon as `exchange` has returned', async (t) => {
+  const socket = openNetlink()
+  const bytes = request(getLoopback(1))
+  const answer = exchange(socket, bytes, 'batch')
+  bytes.fill(0xff)
+  t.match(replies((await answer).bytes), [{ type: RTM_NEWLINK, sequence: 1 }, { errno: 0 }])
+  socket.close()
+})
+
+t.test('replies that were lost are told, and the next exchange is in order again', async (t) => {
+  // As small as the kernel lets it be.
+  const socket = openNetlink({ receiveBufferBytes: 1 })
+  const failing = Array.from({ length: 300 }, (_, index) => getNothing(index + 1, NLM_F_REQUEST))
+  for (const answer of [
+    exchangeNow(socket, request(...failing, getNothing(301))),
+    await exchange(socket, request(...failing, getNothing(301)), 'batch'),
+  ]) {
+    t.equal(answer.lost, true)
+    const found = replies(answer.bytes)
+    t.ok(found.length > 0 && found.length < 301, `${found.length} replies fitted`)
+    t.ok(found.every((reply) => reply.errno === ENODEV))
+  }
+  const { bytes, lost } = exchangeNow(socket, request(getNothing(500)))
+  t.equal(lost, false)
+  t.match(replies(bytes), [{ sequence: 500, errno: ENODEV }])
+  socket.close()
+})
+
+t.test('late replies of an exchange that was given up do not reach the next', async (t) => {
+  const socket = openNetlink()
+  const late = request(getLoopback(50))
+  // As if the answers had come after the deadline.
+  writeSync(socket.fd, late)
+  writeSync(socket.fd, late)
+  t.strictSame(
+    replies(exchangeNow(socket, request(getLoopback(51))).bytes).map((reply) => reply.sequence),
+    [51, 51],
+  )
+  writeSync(socket.fd, late)
+  t.strictSame(
+    new Set(
+      replies((await exchange(socket, request(dumpLinks(52)), 'dumps')).bytes).map((reply) => reply.sequence),
+    ),
+    new Set([52]),
+  )
+  // A dump that was never read to its end would make the next one fail (EBUSY).
+  writeSync(socket.fd, request(dumpLinks(53)))
+  await t.rejects(exchange(socket, request(unanswered(54)), 'dumps', 20), { code: 'ETIMEDOUT' })
+  const { bytes } = await exchange(socket, request(dumpLinks(55)), 'dumps')
+  t.equal(replies(bytes).at(-1)?.type, NLMSG_DONE)
+  t.strictSame(new Set(replies(bytes).map((reply) => reply.sequence)), new Set([55]))
+  socket.close()
+})
+
+t.test('no wait is without a deadline', async (t) => {
+  const silent = openNetlink({ protocol: NETLINK_FIB_LOOKUP })
+  const bytes = request({ type: 16, flags: NLM_F_REQUEST | NLM_F_ACK, sequence: 1 })
+  for (const milliseconds of [0, 30]) {
+    const start = performance.now()
+    t.throws(() => silent.exchangeSync(bytes, bytes.length, milliseconds), {
+      code: 'ETIMEDOUT',
+      errno: -110,
+      syscall: 'recv',
+    })
+    await t.rejects(exchange(silent, bytes, 'batch', milliseconds), { code: 'ETIMEDOUT' })
+    const elapsed = performance.now() - start
+    t.ok(elapsed >= milliseconds * 2 - 1 && elapsed < milliseconds * 2 + 2000, `${elapsed} ms`)
+  }
+  silent.close()
+})
+
+t.test('a signal that comes while it waits neither ends nor shortens the wait', async (t) => {
+  let signals = 0
+  const count = () => {
+    signals++
+  }
+  process.on('SIGUSR2', count)
+  const worker = new Worker(
+    `setInterval(() => process.kill(process.pid, 'SIGUSR2'), 5)
+     require('node:worker_threads').parentPort.postMessage('started')`,
+    { eval: true },
+  )
+  await new Promise((resolve) => worker.once('message', resolve))
+  const silent = openNetlink({ protocol: NETLINK_FIB_LOOKUP })
+  const bytes = request({ type: 16, flags: NLM_F_REQUEST | NLM_F_ACK, sequence: 1 })
+  const start = performance.now()
+  t.throws(() => silent.exchangeSync(bytes, bytes.length, 300), { code: 'ETIMEDOUT' })
+  t.ok(performance.now() - start >= 299)
+  await worker.terminate()
+  // Handlers are called by the event loop, which stood still.
+  for (let turn = 0; turn < 1000 && signals === 0; turn++)
+    await new Promise((resolve) => setImmediate(resolve))
+  t.ok(signals > 0, `${signals} signals`)
+  process.off('SIGUSR2', count)
+  silent.close()
+})
+
+t.test('one exchange at a time, and none on a closed socket', async (t) => {
+  const socket = openNetlink()
+  const bytes = request(getLoopback(1))
+  const waiting = exchange(socket, request(unanswered(1)), 'dumps', 60_000)
+  t.throws(() => socket.exchangeSync(bytes, bytes.length, 1000), { code: 'EBUSY', errno: -16 })
+  await t.rejects(exchange(socket, bytes, 'batch'), { code: 'EBUSY' })
+  t.throws(() => socket.startReceiving(() => undefined), { code: 'EBUSY' })
+  socket.close()
+  t.equal(socket.fd, -1)
+  await t.rejects(waiting, { code: 'ECANCELED' })
+  socket.close()
+  t.throws(() => socket.exchangeSync(bytes, bytes.length, 1000), { code: 'EBADF' })
+  t.throws(() => socket.joinGroup(1), { code: 'EBADF' })
+  t.throws(() => socket.startReceiving(() => undefined), { code: 'EBADF' })
+  await t.rejects(exchange(socket, bytes, 'batch'), { code: 'EBADF' })
+})
+
+t.test('arguments that cannot be meant throw a TypeError and send nothing', async (t) => {
+  const addon = loadNative()
+  const socket = openNetlink()
+  const call = socket as unknown as Record<string, (...args: unknown[]) => unknown>
+  const bytes = request(getLoopback(1))
+  for (const args of [
+    [],
+    [bytes],
+    [bytes, 32],
+    ['text', 4, 1000],
+    [bytes.buffer, 32, 1000],
+    [new Uint16Array(16), 32, 1000],
+    [bytes, bytes.length + 1, 1000],
+    [bytes, '32', 1000],
+  ]) {
+    t.throws(() => call['exchangeSync']!(...args), { name: 'TypeError' })
+  }
+  t.throws(() => socket.exchange(bytes, 33, 0, 1000), { name: 'TypeError' })
+  t.throws(() => socket.exchange(bytes, 32, 2, 1000), { name: 'TypeError' })
+  t.throws(() => socket.joinGroup(0), { name: 'TypeError' })
+  t.throws(() => call['startReceiving']!('listener'), { name: 'TypeError' })
+  t.throws(() => call['exchangeSync']!.call({}, bytes, 32, 1000), { name: 'TypeError' })
+  t.throws(() => (addon.NetlinkSocket as unknown as () => void)(), { name: 'TypeError' })
+  t.throws(() => new addon.NetlinkSocket({ protocol: 'route' } as never), { name: 'TypeError' })
+  t.throws(() => addon.openFile(-1, 'a\0b', 0), { name: 'TypeError' })
+  // What is no row of messages would be dropped by the kernel without a word.
+  for (const wrong of [new Uint8Array(0), new Uint8Array(15), bytes.subarray(0, 20), new Uint8Array(64)]) {
+    t.throws(() => socket.exchangeSync(wrong, wrong.length, 1000), { code: 'EINVAL' })
+    await t.rejects(exchange(socket, wrong, 'dumps'), { code: 'EINVAL' })
+  }
+  socket.close()
+})
+
+t.test('errors of the system tell code, errno and the call', async (t) => {
+  const addon = loadNative()
+  t.throws(() => openNetlink({ protocol: 255 }), {
+    code: 'EPROTONOSUPPORT',
+    errno: -93,
+    syscall: 'socket',
+    message: /^EPROTONOSUPPORT: .*, socket$/,
+  })
+  t.throws(() => addon.openFile(-1, '/nonexistent', 0), { code: 'ENOENT', errno: -2, syscall: 'open' })
+  t.throws(() => openNetlink({ netnsFd: 1_000_000 }), { code: 'EBADF', syscall: 'setns' })
+  const socket = openNetlink()
+  const large = request(...Array.from({ length: 20_000 }, (_, index) => getNothing(index)))
+  t.throws(() => socket.exchangeSync(large, large.length, 1000), { code: 'EMSGSIZE', syscall: 'sendmsg' })
+  await t.rejects(exchange(socket, large, 'batch'), { code: 'EMSGSIZE' })
+  socket.close()
+})
+
+t.test('10,000 rounds of opening and closing leave no descriptor', async (t) => {
+  const addon = loadNative()
+  const before = openDescriptors()
+  const bytes = request(getLoopback(1))
+  for (let round = 0; round < 10_000; round++) {
+    const socket = openNetlink()
+    socket.exchangeSync(bytes, bytes.length, 1000)
+    socket.close()
+  }
+  t.equal(openDescriptors(), before, 'netlink sockets')
+  for (let round = 0; round < 2000; round++) {
+    const fd = addon.openSocket(-1, { family: 2, type: 2, protocol: 0, bindPort: 0 })
+    const socket = new addon.DatagramSocket(fd)
+    socket.startReceiving(() => undefined)
+    socket.close()
+    addon.closeDescriptor(addon.openFile(-1, '/proc/thread-self/net/dev', 0))
+  }
+  t.equal(openDescriptors(), before, 'datagram sockets and files')
+  for (let round = 0; round < 500; round++) {
+    const socket = openNetlink()
+    await exchange(socket, bytes, 'batch')
+    const canceled = exchange(socket, request(unanswered(1)), 'dumps', 60_000)
+    socket.close()
+    await t.rejects(canceled, { code: 'ECANCELED' })
+  }
+  t.equal(openDescriptors(), before, 'asynchronous exchanges')
+  for (let round = 0; round < 500; round++) {
+    t.throws(() => addon.openSocket(-1, { family: 2, type: 99, protocol: 0 }))
+    t.throws(() => addon.openSocket(-1, { family: 2, type: 1, protocol: 0, device: 'nothere', bindPort: 0 }))
+    t.throws(() => addon.openSocket(-1, { family: 2, type: 2, protocol: 0, bindAddress: new Uint8Array(16) }))
+  }
+  t.equal(openDescriptors(), before, 'failures')
+})
+
+t.test('bytes that are kept outlive their socket', async (t) => {
+  const socket = openNetlink()
+  const { bytes } = await exchange(socket, request(dumpLinks(1), dumpLinks(2), dumpLinks(3)), 'dumps')
+  const shown = socket.receiveBuffer
+  shown.fill(7)
+  socket.close()
+  t.equal(replies(bytes).at(-1)?.type, NLMSG_DONE)
+  t.ok(shown.every((byte) => byte === 7))
+})
+
+t.test('a buffer that is given away takes nothing from the socket', async (t) => {
+  const socket = openNetlink()
+  const memory = socket.receiveBuffer.buffer as ArrayBuffer
+  const bytes = request(getLoopback(1))
+  socket.exchangeSync(bytes, bytes.length, 1000)
+  const taken = structuredClone(memory, { transfer: [memory] })
+  t.ok(socket.exchangeSync(bytes, bytes.length, 1000) > 0)
+  t.equal(taken.byteLength, 65_536)
+  socket.close()
+})
+
+t.test('the addon is loaded once', async (t) => {
+  t.equal(loadNative(), loadNative())
+})
+
+t.test('^C ends a process whose exchange is waiting', async (t) => {
+  const plain = await scenario('interrupted', { interruptAt: 'waiting' })
+  t.match(plain, { code: null, signal: 'SIGINT', output: 'waiting\n' })
+  const handled = await scenario('handled', { interruptAt: 'waiting' })
+  t.match(handled, { code: 3, signal: null, output: 'waiting\nhandler\n' })
+  const exits = await scenario('exits')
+  t.match(exits, { code: 4, signal: null, output: '', errors: '' })
+  for (const { milliseconds } of [plain, handled, exits]) t.ok(milliseconds < 20_000)
+})
+
+t.test('what is collected with requests in flight settles them and leaves no descriptor', async (t) => {
+  const ended = await scenario('collected', { flags: ['--expose-gc'] })
+  t.match(ended, { code: 0, output: 'left open: 0\n' })
+})
+
+t.test('threads use it at once, and may be ended with everything in flight', async (t) => {
+  const ended = await scenario('threads')
+  t.match(ended, { code: 0, output: 'left open: 0\n' })
+})

@@ -1,0 +1,469 @@
+/** Requests, dumps and batches against a kernel that is a function. */
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { isKernelError, type KernelError } from '../../src/errors/index.js'
+import {
+  attribute,
+  attributeTable,
+  type BatchCodec,
+  type CallOptions,
+  Connection,
+  nulString,
+  type ReadReply,
+  type Request,
+  u32,
+} from '../../src/netlink/index.js'
+import {
+  type FakeAnswer,
+  FakeKernel,
+  type FakeKernelOptions,
+  fakeReply,
+  type FakeRequest,
+} from '../../src/testing/index.js'
+
+const thing = attributeTable('THING', {
+  id: attribute(1, 'THING_ID', u32, { always: true }),
+  name: attribute(2, 'THING_NAME', nulString(15)),
+})
+const headerBytes = 16
+const type = 40
+
+function about(
+  record: { readonly id: number; readonly name?: string | undefined },
+  operation = 'thing.set',
+): Request {
+  return {
+    operation,
+    object: record,
+    table: thing,
+    headerBytes,
+    write(writer, flags, sequence) {
+      const start = writer.beginMessage(type, flags, sequence)
+      thing.encode(writer, record)
+      writer.endMessage(start)
+    },
+  }
+}
+const read: ReadReply<number> = (bytes, view, offset, end) =>
+  (thing.decode(bytes, view, offset, end) as { id: number }).id
+
+const things: BatchCodec<{ readonly id: number }> = {
+  write(writer, flags, sequence, item) {
+    about(item).write(writer, flags, sequence)
+  },
+  target: (item) => ({ operation: 'thing.add', object: item, table: thing, headerBytes }),
+}
+
+function open(
+  handle: (request: FakeRequest) => FakeAnswer,
+  options: Omit<FakeKernelOptions, 'handle'> & { readonly lastSequence?: number | undefined } = {},
+) {
+  const kernel = new FakeKernel({ handle, ...options })
+  return { kernel, connection: new Connection(kernel, { lastSequence: options.lastSequence }) }
+}
+const idOf = (request: FakeRequest): number => request.decode(thing, headerBytes).id ?? -1
+
+function failure(work: Promise<unknown>): Promise<KernelError> {
+  return work.then(
+    () => {
+      throw new Error('it did not fail')
+    },
+    (error: unknown) => error as KernelError,
+  )
+}
+
+for (const synchronous of [true, false]) {
+  const way = synchronous ? 'at once' : 'later'
+
+  t.test(`answered ${way}: done, refused, and told by whom`, async (t) => {
+    const { connection, kernel } = open(
+      (request) =>
+        idOf(request) === 1
+          ? undefined
+          : { code: 'ENOENT', message: 'no such thing', offset: headerBytes + 8 },
+      { synchronous },
+    )
+    await connection.execute(about({ id: 1 }))
+    const error = await failure(connection.execute(about({ id: 2, name: 'x' })))
+    t.match(error, {
+      code: 'ENOENT',
+      errno: -2,
+      operation: 'thing.set',
+      object: { id: 2, name: 'x' },
+      attribute: { path: 'name', offset: 24 },
+      kernelMessage: 'no such thing',
+      message: 'ENOENT: thing.set (id=2 name=x): name: no such thing',
+    })
+    t.match(error.stack, /netlink-connection\.test/, "the stack holds the caller's line")
+    t.same(
+      kernel.requests.map((request) => [request.type, request.sequence]),
+      [
+        [type, 1],
+        [type, 2],
+      ],
+    )
+    connection.close()
+    t.ok(kernel.closed)
+    t.match(await failure(connection.execute(about({ id: 1 }))), { code: 'EBADF', operation: 'thing.set' })
+  })
+
+  t.test(`answered ${way}: queries give what is answered, in order`, async (t) => {
+    const { connection } = open(
+      (request) => [10, 20].map((more) => fakeReply(thing, { id: idOf(request) + more })),
+      { synchronous },
+    )
+    t.same(await connection.query(about({ id: 1 }), read), [11, 21])
+    const many = await Promise.all([1, 2, 3, 4].map((id) => connection.query(about({ id }), read)))
+    t.same(many, [
+      [11, 21],
+      [12, 22],
+      [13, 23],
+      [14, 24],
+    ])
+  })
+
+  t.test(`answered ${way}: batches at the same time do not read each other's replies`, async (t) => {
+    const { connection } = open((request) => (idOf(request) % 7 === 0 ? { code: 'EEXIST' } : undefined), {
+      synchronous,
+    })
+    const items = (from: number) => Array.from({ length: 50 }, (_, index) => ({ id: from + index }))
+    const outcomes = await Promise.all([0, 1000, 2000].map((from) => connection.batch(items(from), things)))
+    for (const [index, { applied, failures, notSent }] of outcomes.entries()) {
+      const bad = items(index * 1000).filter(({ id }) => id % 7 === 0)
+      t.equal(applied, 50 - bad.length)
+      t.equal(notSent, 0)
+      t.same(
+        failures.map(({ object }) => object),
+        bad,
+      )
+    }
+  })
+}
+
+t.test('a missing attribute is named', async (t) => {
+  const { connection } = open(() => ({ code: 'EINVAL', missing: 2 }))
+  t.match(await failure(connection.execute(about({ id: 1 }))), { attribute: { path: 'name' } })
+})
+
+t.test('numbers are used up and begin anew', async (t) => {
+  const { connection, kernel } = open(() => undefined, { lastSequence: 0x7fff_fffd })
+  for (let round = 0; round < 4; round++) await connection.execute(about({ id: round }))
+  t.same(
+    kernel.requests.map(({ sequence }) => sequence),
+    [0x7fff_fffe, 0x7fff_ffff, 1, 2],
+  )
+  const again = open((request) => (idOf(request) === 3 ? { code: 'EPERM' } : undefined), {
+    lastSequence: 0x7fff_ff00,
+  })
+  const { failures } = await again.connection.batch(
+    [1, 2, 3].map((id) => ({ id })),
+    things,
+  )
+  t.match(failures, [{ index: 2, object: { id: 3 }, error: { code: 'EPERM' } }])
+  t.same(
+    again.kernel.requests.map(({ sequence }) => sequence),
+    [1, 2, 3],
+    'a batch stays in one run of numbers',
+  )
+})
+
+t.test('a dump is read to its end, and is empty where there is nothing', async (t) => {
+  const { connection } = open((request) =>
+    idOf(request) === 0 ? [] : Array.from({ length: idOf(request) }, (_, id) => fakeReply(thing, { id })),
+  )
+  t.same(await connection.dump(about({ id: 0 }), read), [])
+  t.same(await connection.dump(about({ id: 5 }), read), [0, 1, 2, 3, 4])
+  t.equal((await connection.dump(about({ id: 5000 }), read)).length, 5000, 'in slices')
+  const lists = await connection.dumps(
+    Array.from({ length: 600 }, (_, id) => id % 4),
+    (id) => about({ id }),
+    read,
+  )
+  t.same(
+    lists.map((list) => list.length),
+    Array.from({ length: 600 }, (_, id) => id % 4),
+    'many of them, each to its request',
+  )
+})
+
+t.test('an interrupted dump is read again, and what came of it is not kept', async (t) => {
+  let round = 0
+  const { connection, kernel } = open(() => [fakeReply(thing, { id: ++round })])
+  kernel.disturb({ interrupted: true }, { interrupted: true })
+  t.same(await connection.dump(about({ id: 1 }), read), [3])
+  kernel.disturb(...Array.from({ length: 4 }, () => ({ interrupted: true })))
+  t.match(await failure(connection.dump(about({ id: 1 }, 'thing.list'), read)), {
+    code: 'EINTR',
+    operation: 'thing.list',
+    cause: [7],
+  })
+})
+
+t.test('a dump of which parts were lost is read again', async (t) => {
+  const { connection, kernel } = open(() => [1, 2, 3].map((id) => fakeReply(thing, { id })))
+  kernel.disturb({ lost: 1 }, { lost: 3 })
+  t.same(await connection.dump(about({ id: 1 }), read), [1, 2, 3])
+  kernel.disturb(...Array.from({ length: 4 }, () => ({ lost: 1 })))
+  t.match(await failure(connection.dump(about({ id: 1 }), read)), { code: 'ENOBUFS' })
+})
+
+t.test('a dump that is refused, and one that has no end', async (t) => {
+  const { connection, kernel } = open(() => ({ code: 'EOPNOTSUPP', message: 'not here' }))
+  t.match(await failure(connection.dump(about({ id: 1 }), read)), {
+    code: 'EOPNOTSUPP',
+    kernelMessage: 'not here',
+  })
+  const endless = open(() => [fakeReply(thing, { id: 1 })], { strays: false })
+  endless.kernel.disturb({ truncatedTo: 24 })
+  t.match(await failure(endless.connection.dump(about({ id: 1 }), read)), { code: 'ERR_VIADUCT_MALFORMED' })
+  t.equal(kernel.requests.length, 1)
+})
+
+t.test('a lost reply is not taken for a failure nor for success', async (t) => {
+  const { connection, kernel } = open(() => [fakeReply(thing, { id: 1 })])
+  kernel.disturb({ lost: 1 })
+  t.match(await failure(connection.execute(about({ id: 1 }))), {
+    code: 'ENOBUFS',
+    kernelMessage: /whether it was applied is unknown/,
+  })
+  // The reply itself was lost, and the acknowledgement came.
+  const after = open(() => undefined)
+  after.kernel.disturb({ lost: 1, replies: () => acknowledgement(1) })
+  t.match(await failure(after.connection.query(about({ id: 1 }), read)), { code: 'ENOBUFS' })
+})
+
+function acknowledgement(sequence: number): Uint8Array {
+  const bytes = new Uint8Array(36)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, 36, true)
+  view.setUint16(4, 2, true)
+  view.setUint16(6, 0x100, true)
+  view.setUint32(8, sequence, true)
+  return bytes
+}
+
+t.test('a batch tells of every operation that failed, and of no other', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.constantFrom('done', 'done', 'done', 'ENOENT', 'EEXIST', 'invalid'), { maxLength: 3000 }),
+      fc.boolean(),
+      async (fates, synchronous) => {
+        const done: number[] = []
+        const { connection } = open(
+          (request) => {
+            const fate = fates[idOf(request)]!
+            if (fate !== 'done') return { code: fate, message: `${fate} it is` }
+            done.push(idOf(request))
+            return undefined
+          },
+          { synchronous },
+        )
+        const outcome = await connection.batch(
+          fates.map((fate, id) => ({ id: fate === 'invalid' ? -1 : id, place: id })),
+          things,
+        )
+        const wanted = fates.flatMap((fate, index) => (fate === 'done' ? [] : [{ index, fate }]))
+        assert.equal(outcome.applied, done.length)
+        assert.equal(outcome.notSent, 0)
+        assert.deepEqual(
+          outcome.failures.map(({ index, error, object }) => {
+            assert.equal((object as { place: number }).place, index)
+            return { index, fate: isKernelError(error) ? error.code : 'invalid' }
+          }),
+          wanted,
+        )
+      },
+    ),
+    { numRuns: 30 },
+  )
+  t.pass()
+})
+
+t.test('a batch whose replies are lost or damaged calls none applied', async (t) => {
+  const items = [1, 2, 3].map((id) => ({ id }))
+  const { connection, kernel } = open((request) => (idOf(request) === 2 ? { code: 'EEXIST' } : undefined), {
+    strays: false,
+  })
+  kernel.disturb({ lost: 1 })
+  t.match(await connection.batch(items, things), {
+    applied: 0,
+    failures: [{ error: { code: 'ENOBUFS' } }, { error: { code: 'EEXIST' } }, { error: { code: 'ENOBUFS' } }],
+  })
+  kernel.disturb({ replies: (bytes) => bytes.subarray(0, bytes.length - 3) })
+  t.match(await connection.batch(items, things), {
+    applied: 0,
+    failures: [
+      { index: 0, error: { name: 'MalformedMessageError' } },
+      { error: { code: 'EEXIST' } },
+      { error: { name: 'MalformedMessageError' } },
+    ],
+  })
+})
+
+t.test(
+  'a batch that the socket refuses is told operation by operation, and what follows goes on',
+  async (t) => {
+    const { connection, kernel } = open(() => undefined)
+    kernel.disturb({ fails: 'EPERM' })
+    t.match(await connection.batch([{ id: 1 }, { id: 2 }], things), {
+      applied: 0,
+      failures: [
+        {
+          index: 0,
+          operation: 'thing.add',
+          object: { id: 1 },
+          error: { code: 'EPERM', operation: 'thing.add' },
+        },
+        { index: 1, error: { code: 'EPERM' } },
+      ],
+    })
+    // Two sends: the first fails, the second does not.
+    kernel.disturb({ fails: 'ENOBUFS' })
+    const many = await connection.batch(
+      Array.from({ length: 1500 }, (_, id) => ({ id })),
+      things,
+    )
+    t.equal(many.failures.length + many.applied, 1500)
+    t.ok(many.applied >= 476 && many.failures.every(({ error }) => isKernelError(error, 'ENOBUFS')))
+  },
+)
+
+t.test('what is asked first is answered first, also where some are large', async (t) => {
+  const order: number[] = []
+  const { connection, kernel } = open((request) => {
+    order.push(idOf(request))
+    return request.isDump ? [fakeReply(thing, { id: 1 })] : undefined
+  })
+  kernel.disturb({ delayMilliseconds: 5 })
+  await Promise.all([
+    connection.dump(about({ id: 1 }), read),
+    connection.execute(about({ id: 2 })),
+    connection.dump(about({ id: 3 }), read),
+    connection.execute(about({ id: 4 })),
+  ])
+  t.same(order, [1, 2, 3, 4])
+})
+
+t.test('one that fails leaves those behind it alone', async (t) => {
+  const { connection, kernel } = open(() => [], { synchronous: false })
+  kernel.disturb({ delayMilliseconds: 2, replies: () => new Uint8Array(7) })
+  const first = failure(connection.execute(about({ id: 1 })))
+  await connection.execute(about({ id: 2 }))
+  t.match(await first, { name: 'MalformedMessageError' })
+})
+
+t.test('aborted before it is sent, nothing is sent', async (t) => {
+  const { connection, kernel } = open(() => [fakeReply(thing, { id: 1 })])
+  const signal = AbortSignal.abort(new Error('no longer'))
+  const calls: ((options: CallOptions) => Promise<unknown>)[] = [
+    (options) => connection.execute(about({ id: 1 }), options),
+    (options) => connection.query(about({ id: 1 }), read, options),
+    (options) => connection.dump(about({ id: 1 }), read, options),
+    (options) => connection.batch([{ id: 1 }], things, options),
+  ]
+  for (const call of calls) t.match(await failure(call({ signal })), { message: 'no longer' })
+
+  // In the queue, behind one that takes its time.
+  for (const call of calls) {
+    kernel.disturb({ delayMilliseconds: 5 })
+    const abort = new AbortController()
+    const before = connection.dump(about({ id: 7 }), read)
+    const waiting = failure(call({ signal: abort.signal }))
+    await Promise.resolve()
+    abort.abort(new Error('in the queue'))
+    t.match(await waiting, { message: 'in the queue' })
+    await before
+  }
+  t.same(kernel.requests.map(idOf), [7, 7, 7, 7])
+})
+
+t.test('aborted after it is sent, the outcome is awaited and told', async (t) => {
+  const { connection, kernel } = open((request) => (idOf(request) === 9 ? { code: 'EEXIST' } : undefined), {
+    synchronous: false,
+  })
+  for (const [id, code] of [
+    [1, undefined],
+    [9, 'EEXIST'],
+  ] as const) {
+    const abort = new AbortController()
+    kernel.disturb({ delayMilliseconds: 2 })
+    const sent = connection.execute(about({ id }), { signal: abort.signal })
+    abort.abort()
+    if (code === undefined) await sent
+    else t.match(await failure(sent), { code })
+  }
+  const abort = new AbortController()
+  const outcome = await connection.batch(items(abort), things, { signal: abort.signal })
+  t.equal(outcome.applied + outcome.failures.length + outcome.notSent, 5000)
+  t.ok(outcome.notSent > 0 && outcome.applied > 0)
+  t.equal(kernel.requests.length - 2, outcome.applied + outcome.failures.length)
+})
+
+/** Gives up in the middle. */
+function* items(abort: AbortController): Generator<{ id: number }> {
+  for (let id = 0; id < 5000; id++) {
+    if (id === 1500) abort.abort()
+    yield { id }
+  }
+}
+
+t.test('no answer within the deadline', async (t) => {
+  const { connection, kernel } = open(() => undefined, { synchronous: false })
+  kernel.disturb({ delayMilliseconds: 1000 })
+  t.match(await failure(connection.execute(about({ id: 1 }), { deadlineMilliseconds: 5 })), {
+    code: 'ETIMEDOUT',
+    kernelMessage: /no answer within the deadline; whether it was applied is unknown/,
+  })
+  await connection.execute(about({ id: 2 }))
+  t.equal(kernel.requests.length, 2)
+})
+
+t.test('closed while a request is under way', async (t) => {
+  const { connection, kernel } = open(() => undefined, { synchronous: false })
+  kernel.disturb({ delayMilliseconds: 10_000 })
+  const sent = failure(connection.execute(about({ id: 1 })))
+  connection.close()
+  t.match(await sent, { code: 'ECANCELED' })
+})
+
+t.test('any bytes for a reply: an outcome, or a typed error', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uint8Array({ maxLength: 200 }),
+      fc.nat({ max: 3 }),
+      fc.boolean(),
+      async (noise, call, whole) => {
+        const { connection, kernel } = open(() => [fakeReply(thing, { id: 1, name: 'x' })], { strays: false })
+        kernel.disturb({
+          replies: (bytes) => {
+            if (whole) return noise
+            // A valid reply with some bytes changed.
+            const damaged = bytes.slice()
+            for (const [index, byte] of noise.entries()) {
+              if (index % 3 === 0) damaged[(byte * 7 + index) % damaged.length] = noise[index + 1] ?? 0
+            }
+            return damaged
+          },
+        })
+        const options = { deadlineMilliseconds: 100 }
+        const calls = [
+          () => connection.execute(about({ id: 1 }), options),
+          () => connection.query(about({ id: 1 }), read, options),
+          () => connection.dump(about({ id: 1 }), read, options),
+          () => connection.batch([{ id: 1 }, { id: 2 }], things, options),
+        ]
+        try {
+          await calls[call]!()
+        } catch (error) {
+          assert.ok(
+            ['KernelError', 'MalformedMessageError'].includes((error as Error).name),
+            String((error as Error).stack),
+          )
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  )
+  t.pass()
+})

@@ -1,0 +1,110 @@
+import t from 'tap'
+import { Connection, type Request, type Transport, Writer } from '../../src/netlink/index.js'
+import { Pace } from '../../src/netlink/pace.js'
+
+void t.test('sends grow while exchanges stay short, and end when one was long', async (t) => {
+  const pace = new Pace(32, 1024)
+  const sizes: number[] = []
+  for (let turn = 0; turn < 5; turn++) {
+    sizes.push(pace.messages)
+    pace.took(pace.messages, pace.messages / 1000)
+  }
+  t.strictSame(sizes, [32, 128, 512, 1024, 1024], 'a microsecond each')
+  pace.took(1024, 6)
+  t.equal(pace.messages, 512, 'six microseconds each: half of them')
+  pace.took(512, 13)
+  t.equal(pace.messages, 0)
+  const slow = new Pace(32, 1024)
+  slow.took(32, 11)
+  t.equal(slow.messages, 8)
+  slow.took(8, 11)
+  t.equal(slow.messages, 0, 'some milliseconds each: not here')
+})
+
+/** Acknowledges the last message of each send, after the time that the kernel is said to take for each. */
+class TimedTransport implements Transport {
+  readonly sends: { readonly here: boolean; readonly messages: number }[] = []
+
+  constructor(readonly millisecondsEach: number) {}
+
+  exchangeSync(request: Uint8Array, length: number) {
+    const { bytes, messages } = this.#answer(request, length, true)
+    const wait = Math.round(messages * this.millisecondsEach)
+    if (wait > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, wait)
+    return { bytes, lost: false }
+  }
+
+  exchange(request: Uint8Array, length: number) {
+    const { bytes } = this.#answer(request, length, false)
+    return Promise.resolve({ bytes, lost: false })
+  }
+
+  #answer(request: Uint8Array, length: number, here: boolean) {
+    const view = new DataView(request.buffer, request.byteOffset, length)
+    let messages = 0
+    let sequence = 0
+    for (let at = 0; at < length; at += view.getUint32(at, true)) {
+      sequence = view.getUint32(at + 8, true)
+      messages++
+    }
+    this.sends.push({ here, messages })
+    const writer = new Writer(64)
+    const start = writer.beginMessage(2, 0, sequence)
+    writer.u32(0)
+    writer.endMessage(start)
+    return { bytes: writer.bytes.slice(0, writer.length), messages }
+  }
+
+  close(): void {
+    this.sends.length = 0
+  }
+}
+
+const target: Request = { operation: 'test', write: () => undefined }
+
+async function batch(
+  transport: TimedTransport,
+  count: number,
+  mayWait: (item: number) => boolean = () => false,
+) {
+  const connection = new Connection(transport)
+  const { applied, failures } = await connection.batch(Array.from({ length: count }).keys(), {
+    write(writer, flags, sequence) {
+      const start = writer.beginMessage(100, flags, sequence)
+      writer.endMessage(start)
+    },
+    target: () => target,
+    mayWait,
+  })
+  return { applied, failures: failures.length, sends: transport.sends }
+}
+
+void t.test('a batch that the kernel is quick with needs no thread', async (t) => {
+  const { applied, failures, sends } = await batch(new TimedTransport(0.001), 5000)
+  t.equal(applied, 5000)
+  t.equal(failures, 0)
+  t.ok(sends.length > 5)
+  // A machine that stops for a moment looks like a slow kernel.
+  t.ok(sends.filter(({ here }) => here).length >= 3, JSON.stringify(sends))
+  t.equal(sends[0]?.messages, 32)
+})
+
+void t.test('a batch that the kernel is slow with goes to a thread after its first send', async (t) => {
+  const { applied, sends } = await batch(new TimedTransport(1), 3000)
+  t.equal(applied, 3000)
+  t.strictSame(sends[0], { here: true, messages: 32 })
+  t.ok(
+    sends.slice(1).every(({ here, messages }) => !here && messages > 32),
+    JSON.stringify(sends),
+  )
+})
+
+void t.test('what may wait in the kernel is never sent while the event loop is held', async (t) => {
+  const { applied, sends } = await batch(new TimedTransport(0), 3000, (item) => item >= 10)
+  t.equal(applied, 3000)
+  t.ok(
+    sends.every(({ here }) => !here),
+    JSON.stringify(sends),
+  )
+  t.ok(sends.length <= 4, 'and in few sends')
+})
