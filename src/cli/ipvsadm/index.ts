@@ -2,7 +2,7 @@
 import { isKernelError } from '../../errors/index.js'
 import type { Netns } from '../../net/index.js'
 import type { Transport } from '../../netlink/index.js'
-import { type Command, exitOf, type Format, UnresolvedName, UsageError } from './command.js'
+import { type Command, exitOf, plainFormat, UnresolvedName, UsageError } from './command.js'
 import { Kernel } from './kernel.js'
 import { kernelMessage } from './messages.js'
 import { HostNames, type ServiceProtocol, systemServiceNames } from './names.js'
@@ -11,7 +11,7 @@ import { daemonLine, type EndpointText, endpointText, timeoutLine } from './prin
 import { type NameFinder, renderRules, renderService, renderTable } from './table.js'
 import { addressText } from './text.js'
 
-export { plainFormat } from './command.js'
+export { plainFormat }
 export { Kernel } from './kernel.js'
 export { renderTable } from './table.js'
 
