@@ -274,7 +274,11 @@ const checks: Readonly<Record<string, (t: Test, bench: Bench) => Promise<void>>>
     await t.rejects(router.ping('10.0.2.98', silent), { code: /ETIMEDOUT|EHOSTUNREACH/ })
     await t.rejects(router.ping('fd00:2::98', silent), { code: /ETIMEDOUT|EHOSTUNREACH/ }, 'IPv6: not anyway')
     near.sysctl('net.ipv4.conf.all.arp_ignore', 0)
-    t.equal((await router.ping('10.0.2.98', { deadlineMilliseconds: 20_000 })).address, '10.0.2.98')
+    // A ping that is sent while the router still asks in vain is dropped with that question.
+    const answer = await until('the address on lo answers', () =>
+      router.ping('10.0.2.98', { deadlineMilliseconds: 2000 }).catch(() => undefined),
+    )
+    t.equal(answer.address, '10.0.2.98')
     near.sysctl('net.ipv4.conf.all.arp_ignore', 1)
   },
 }

@@ -1,7 +1,7 @@
 /** Where the kernel tells of no event: looks again until it is so. Fails at the deadline, saying what was waited for. */
 export async function until<T>(
   what: string,
-  look: () => T | undefined | Promise<T | undefined>,
+  look: () => T | false | undefined | Promise<T | false | undefined>,
   { deadlineSeconds = 20, everyMilliseconds = 20 } = {},
 ): Promise<NonNullable<T>> {
   const deadline = performance.now() + deadlineSeconds * 1000
