@@ -128,7 +128,12 @@ export class Ipvs {
     await this.#family.execute(commandOf({ operation: 'setService', service }), options)
   }
 
-  /** Deletes a service with its destinations. Running connections end with their next packet. */
+  /**
+   * Deletes a service with its destinations. Packets of running connections are dropped from then on, and the
+   * connections go on if the service comes back; with the setting `expireNodestConn` they end. After the last service
+   * of a family the kernel takes IPVS out of the path (`ip_vs_unregister_hooks`, since Linux 5.9): their packets then
+   * reach the director itself, which resets what it does not know.
+   */
   async deleteService(service: ServiceKey, options?: CallOptions): Promise<void> {
     await this.#family.execute(commandOf({ operation: 'deleteService', service }), options)
   }
@@ -175,7 +180,10 @@ export class Ipvs {
     await this.#family.execute(commandOf({ operation: 'setDestination', service, destination }), options)
   }
 
-  /** Takes a destination out. Its connections end with their next packet; weight 0 lets them finish first. */
+  /**
+   * Takes a destination out at once: packets of its connections are dropped, and go on if it comes back within two
+   * minutes; with the setting `expireNodestConn` they end. Weight 0 lets them finish first.
+   */
   async deleteDestination(
     service: ServiceKey,
     destination: DestinationKey,

@@ -71,7 +71,7 @@ export class Servers {
     await this.#ipvs.setDestination(this.#service, withoutStrayTunnel(merged, server), options)
   }
 
-  /** Takes a server out at once; its connections end with their next packet. One that is not there is no error. */
+  /** Takes a server out at once; packets of its connections are dropped. One that is not there is no error. */
   async remove(server: DestinationKey, options?: CallOptions): Promise<void> {
     try {
       await this.#ipvs.deleteDestination(this.#service, server, options)

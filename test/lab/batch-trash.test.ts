@@ -16,6 +16,9 @@ ipvsTest('a destination that is still in the trash comes back with its connectio
   const key: ServiceKey = { protocol: 'tcp', address: virtualAddress, port: 80 }
   const read = async (): Promise<unknown> =>
     (await ipvs.destinations(key)).map(({ weight, activeConnections }) => ({ weight, activeConnections }))
+  // While there is a service of its family, whichever, every packet goes by IPVS: see the last of these tests.
+  const other: ServiceKey = { protocol: 'udp', address: virtualAddress, port: 9 }
+  await ipvs.createService(other)
   await ipvs.createService({ ...key, scheduler: 'rr' })
   await ipvs.createDestination(key, server('a'))
   const held = await connect(client, { address: virtualAddress, port: 80 })
@@ -69,6 +72,17 @@ ipvsTest('a destination that is still in the trash comes back with its connectio
     t.same(await read(), [{ weight: 1, activeConnections: 1 }])
     await goesOn(held.socket)
   })
+
+  await t.test(
+    'with the last service of its family IPVS sees no packet any more: the connection is reset',
+    async (t) => {
+      await ipvs.deleteService(other)
+      await ipvs.deleteService(key)
+      const failed = once(held.socket, 'error', { signal: AbortSignal.timeout(20_000) })
+      held.socket.write('?')
+      t.match(await failed, [{ code: 'ECONNRESET' }], 'by the director itself, whose address it is')
+    },
+  )
   held.socket.destroy()
 })
 
