@@ -71,22 +71,22 @@ export function scheduleOf(table, kernel) {
 }
 
 /**
- * Features that the table says are tested on a kernel and that no test which ran there asked for, and ones
- * that tests asked for and the table does not know.
+ * Features that the table says are tested on a kernel and that no test which ran there used, and ones that tests
+ * used and the table does not know.
  *
  * @param {Features} table
  * @param {string} kernel
- * @param {Iterable<string>} asked what the tests that ran there named as their needs
+ * @param {Iterable<string>} used what the tests that ran there said they used (test/lab/support/features.ts)
  * @returns {string[]}
  */
-export function checkCoverage(table, kernel, asked) {
-  const named = new Set(asked)
+export function checkCoverage(table, kernel, used) {
+  const named = new Set(used)
   return [
     ...scheduleOf(table, kernel)
       .scheduled.filter((name) => !named.has(name))
-      .map((name) => `${name}: the table says that it is tested on ${kernel}, and no test there needs it`),
+      .map((name) => `${name}: the table says that it is tested on ${kernel}, and no test there used it`),
     ...[...named]
       .filter((name) => !Object.hasOwn(table.features, name))
-      .map((name) => `${name}: a test needs it, and the table does not know it`),
+      .map((name) => `${name}: a test used it, and the table does not know it`),
   ]
 }

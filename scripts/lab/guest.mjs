@@ -14,21 +14,22 @@ const consoleTail = 64 * 1024
 const drainSeconds = 30
 
 /**
- * A guest that died, ended early, or took too long. `consoleOutput` is what its kernel said, `output` what the
- * command wrote until then, `booted` whether the command was started.
+ * A guest that died, ended early, or took too long (`timedOut`). `consoleOutput` is what its kernel said, `output`
+ * what the command wrote until then, `booted` whether the command was started.
  */
 export class LabError extends Error {
   /**
    * @param {string} message
-   * @param {{ consoleOutput: string, output: string, booted: boolean, cause?: unknown }} details
+   * @param {{ consoleOutput: string, output: string, booted: boolean, timedOut?: boolean, cause?: unknown }} details
    */
-  constructor(message, { consoleOutput, output, booted, cause }) {
+  constructor(message, { consoleOutput, output, booted, timedOut = false, cause }) {
     const said = consoleOutput.trim()
     super(`${message}; ${said === '' ? 'its console is empty' : `its console:\n${said}`}`, { cause })
     this.name = 'LabError'
     this.consoleOutput = consoleOutput
     this.output = output
     this.booted = booted
+    this.timedOut = timedOut
   }
 }
 
@@ -110,8 +111,8 @@ export async function runGuest({
 
   const outputText = () => Buffer.concat(written).toString('utf8')
   /** @param {string} message */
-  const failure = (message, cause = /** @type {unknown} */ (undefined)) =>
-    new LabError(message, { consoleOutput, output: outputText(), booted: /^up /m.test(control), cause })
+  const failure = (message, details = /** @type {{ timedOut?: boolean, cause?: unknown }} */ ({})) =>
+    new LabError(message, { consoleOutput, output: outputText(), booted: /^up /m.test(control), ...details })
 
   /**
    * Waits until `test` gives something, looking whenever something came from the guest.
@@ -125,7 +126,7 @@ export async function runGuest({
   const until = (what, seconds, test) =>
     new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => finish(() => reject(failure(`${name} ${what} within ${seconds} s`))),
+        () => finish(() => reject(failure(`${name} ${what} within ${seconds} s`, { timedOut: true }))),
         seconds * 1000,
       )
       const abort = () => finish(() => reject(signal?.reason))
@@ -143,7 +144,7 @@ export async function runGuest({
       void gone.then((how) => {
         notify()
         const reason = how instanceof Error ? `could not be started: ${how.message}` : `ended early (${how})`
-        finish(() => reject(failure(`${name} ${reason}`, how instanceof Error ? how : undefined)))
+        finish(() => reject(failure(`${name} ${reason}`, how instanceof Error ? { cause: how } : {})))
       })
       notify()
     })

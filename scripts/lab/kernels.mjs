@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { ensurePackages } from '../packages.mjs'
 import { cachePath, readRecord, withCacheLock, writeWhole } from './cache.mjs'
+import { cleanUpOnSignals } from './guest.mjs'
 import { openSuite } from './suite.mjs'
 
 const run = promisify(execFile)
@@ -136,7 +137,12 @@ async function cached(name, what, say, fetch, suite) {
 
   async function renew() {
     mkdirSync(cachePath(), { recursive: true })
+    // Nobody else works on it while the lock is held: these are of processes that were killed.
+    for (const entry of readdirSync(cachePath())) {
+      if (entry.startsWith(`${name}.partial-`)) rmSync(cachePath(entry), { recursive: true, force: true })
+    }
     const scratch = mkdtempSync(cachePath(`${name}.partial-`))
+    const forget = cleanUpOnSignals(() => rmSync(scratch, { recursive: true, force: true }))
     try {
       const unpacked = join(scratch, 'unpacked')
       const content = await fetch(unpacked, await openSuite({ suite, folder: join(scratch, 'apt'), say }))
@@ -148,6 +154,7 @@ async function cached(name, what, say, fetch, suite) {
       removeOlder(name, folder)
       return resolvePaths(record)
     } finally {
+      forget()
       rmSync(scratch, { recursive: true, force: true })
     }
   }

@@ -13,7 +13,8 @@ export async function runHostTests(stage, files, { env, timeoutSeconds }) {
     const start = performance.now()
     const source = file.replace(/^dist\//, '').replace(/\.js$/, '.ts')
     const counter = countTests(source, { filtered: env.TAP_GREP !== undefined })
-    const result = await runNode(['--enable-source-maps', file], { env, timeoutSeconds })
+    // Its last word is part of the names of the folders that tap makes for tests (t.testdir): two runs at once share none.
+    const result = await runNode(['--enable-source-maps', file, String(process.pid)], { env, timeoutSeconds })
     counter.write(result.stdout)
     addTests(stage, source, counter.end(), result, start)
   })

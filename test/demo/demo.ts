@@ -11,6 +11,11 @@ import { type Host, sandbox } from '../../src/testing/index.js'
 const virtualAddress = '192.0.2.10'
 const say = (line = ''): void => console.log(line)
 
+/** What is shown must be so: otherwise it ends with an error. */
+function ensure(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Error(`The demo went wrong: ${what}`)
+}
+
 await using net = await sandbox({
   hosts: ['client', 'director', 'a', 'b', 'c', 'd'] as const,
   links: [
@@ -75,6 +80,12 @@ const counts = new Map<string, number>()
 for (let index = 0; index < 60; index++) count(counts, await request())
 const weights: Record<string, number> = { a: 3, b: 2, c: 1 }
 show(counts, (name) => `  (weight ${weights[name]})`)
+for (const [name, weight] of Object.entries(weights)) {
+  ensure(
+    counts.get(name) === weight * 10,
+    `${name} got ${counts.get(name)} of 60 requests, not ${weight * 10}`,
+  )
+}
 
 say('\n2. One server is drained while a long connection through it goes on')
 await long.servers.set([{ ...server(a, 1), port: 8081 }])
@@ -96,31 +107,41 @@ for await (const event of long.watch({ intervalSeconds: 0.1 })) {
 const during = await long.statistics()
 const fresh = await client.connect({ address: virtualAddress, port: 81 })
 fresh.write('who are you?\n')
-say(`  a new connection goes to ${String((await once(fresh, 'data'))[0]).trim()}`)
+const taker = String((await once(fresh, 'data'))[0]).trim()
+ensure(taker === 'b', `a new connection went to ${taker} in spite of weight 0`)
+say(`  a new connection goes to ${taker}`)
 fresh.destroy()
 let answers = 0
 for (; answers < 20; answers++) {
   const name = await ask()
-  if (name !== 'a') throw new Error(`the long connection went to ${name}`)
+  ensure(name === 'a', `the long connection went to ${name}`)
 }
 say(`  the long connection has had ${answers} answers from a meanwhile`)
 socket.end()
 const result = await drained
 say(`  it ends, and a is taken out: drained ${result.drained}, ${result.remaining} connections left`)
-if (!result.drained || during.servers.length !== 2) throw new Error('the drain went wrong')
+ensure(result.drained && result.deleted && during.servers.length === 2, 'the drain did not end')
 
 say('\n3. A server is replaced by another, as when a Pod is recreated, under load')
+const before = new Map<string, number>()
+const after = new Map<string, number>()
 const replaced = (async () => {
-  for (let index = 0; index < 10; index++) await request()
+  for (let index = 0; index < 12; index++) count(before, await request())
   const change = await web.servers.set([server(a, 3), server(b, 2), server(d, 1)], { removed: 'drain' })
-  for (let index = 0; index < 10; index++) await request()
+  for (let index = 0; index < 12; index++) count(after, await request())
   return change
 })()
 const answered = await load(replaced)
 const { added, removed, unchanged } = await replaced
 say(
-  `  added ${added.length}, removed ${removed.length}, unchanged ${unchanged.length}; every one of ${[...answered.values()].reduce((sum, n) => sum + n, 20)} requests was answered, none lost`,
+  `  added ${added.length}, removed ${removed.length}, unchanged ${unchanged.length}; every one of ${[...answered.values()].reduce((sum, n) => sum + n, 24)} requests was answered, none lost`,
 )
+ensure(
+  added.length === 1 && removed.length === 1 && unchanged.length === 2,
+  'more was changed than one server',
+)
+ensure(!before.has('d') && !after.has('c'), 'a request went to a server that was not there')
+ensure(answered.has('d') || after.has('d'), 'd got no request')
 show(answered)
 
 say('\n4. The table as ipvsadm -Ln would print it')

@@ -206,11 +206,16 @@ kernelTest('leaks are found, and told by name', {}, async (t) => {
   const namespace = NetworkNamespace.create()
   t.match(await leaksSince(before), [/^descriptor \d+: net:\[\d+\]$/])
   namespace.close()
-  const named = NetworkNamespace.createNamed('viaduct-test-leak')
-  named.close()
-  t.same(await leaksSince(before), ['namespace viaduct-test-leak'])
-  NetworkNamespace.delete('viaduct-test-leak')
-  t.same(await leaksSince(before), [])
+  const name = `viaduct-leak-${process.pid}`
+  NetworkNamespace.createNamed(name).close()
+  try {
+    const leaks = await leaksSince(before)
+    t.ok(leaks.includes(`namespace ${name}`))
+  } finally {
+    NetworkNamespace.delete(name)
+  }
+  const leaks = await leaksSince(before)
+  t.notOk(leaks.includes(`namespace ${name}`))
 })
 
 kernelTest('a process that is killed leaves nothing', {}, async (t) => {

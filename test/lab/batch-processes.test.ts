@@ -7,6 +7,7 @@ import { type DestinationInput, Ipvs, type ServiceKey } from '../../src/index.js
 import type { Netns } from '../../src/net/index.js'
 import { ipvsTest } from './ipvs-test.js'
 import { type Answer, otherProcess, perform, type Task } from './support/other-process.js'
+import { uses } from './support/features.js'
 
 const service: ServiceKey = { protocol: 'tcp', address: '192.0.2.10', port: 80 }
 
@@ -100,6 +101,7 @@ ipvsTest('two processes change the same table', async (t, sandbox) => {
       lists[0].map(({ address }) => address).sort(),
       'once they agree, it is so',
     )
+    uses('two-processors')
   } finally {
     await both.close()
   }

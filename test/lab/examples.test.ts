@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { startProxy } from '../../docs/examples/proxy.js'
 import { IpvsService, type ServiceKey } from '../../src/index.js'
+import { NetworkNamespace } from '../../src/net/index.js'
 import { ipvsTest } from './ipvs-test.js'
 
 ipvsTest('the integration test of a privileged container passes', async (t) => {
@@ -13,6 +14,18 @@ ipvsTest('the integration test of a privileged container passes', async (t) => {
   t.match(stdout, /^# pass 1$/m)
   t.match(stdout, /^# fail 0$/m)
   t.match(stdout, /^# skipped 0$/m)
+})
+
+ipvsTest('the demo shows what it says, and leaves nothing behind', async (t) => {
+  const file = fileURLToPath(new URL('../demo/demo.js', import.meta.url))
+  const before = NetworkNamespace.list()
+  const { stdout } = await promisify(execFile)(process.execPath, [file], { timeout: 170_000 })
+  t.match(stdout, /a {2}█+ 30 .*\n {2}b {2}█+ 20 .*\n {2}c {2}█+ 10 /, 'spread by weight')
+  t.match(stdout, /the long connection has had 20 answers from a meanwhile/)
+  t.match(stdout, /added 1, removed 1, unchanged 2; every one of \d+ requests was answered, none lost/)
+  t.match(stdout, /^TCP {2}192\.0\.2\.10:80 wrr\n( {2}-> 10\.0\.2\.\d:8080 +Masq +[123] .*\n){3}/m)
+  t.match(stdout, /Done; nothing is left behind\.\n$/)
+  t.same(NetworkNamespace.list(), before)
 })
 
 ipvsTest('the proxy sends its users to the backends that announced themselves', async (t, sandbox) => {

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { type DestinationInput, Ipvs, type ServiceKey } from '../../src/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { ipvsTest } from './ipvs-test.js'
-import { isHere } from './support/features.js'
+import { isHere, uses } from './support/features.js'
 import { type Case, cases, network, type Network, port, realPort } from './support/forwarding.js'
 import { nft } from './support/nft.js'
 import { until } from './support/until.js'
@@ -301,6 +301,7 @@ async function checkMasqueradedClients(t: Test, { ipvs, hosts: { client, directo
     }`,
   )
   t.same(await ask(client, { ...one, from }), { text: 'near 10.0.4.1', from: one.address })
+  uses('nftables-nat', 'ipvs-conntrack')
 }
 
 ipvsTest('what each forwarding method needs', async (t, sandbox) => {

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { type Destination, type DestinationInput, Ipvs, type ServiceKey } from '../../src/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { ipvsTest } from './ipvs-test.js'
-import { isHere } from './support/features.js'
+import { isHere, uses } from './support/features.js'
 import { type Case, cases, network, type Network, port, realPort } from './support/forwarding.js'
 import { type Capture, capture } from './support/frames.js'
 import { inLanes } from './support/lanes.js'
@@ -153,6 +153,16 @@ ipvsTest('every forwarding method, of both families and mixed', async (t, sandbo
     })
   })
 
+  uses(
+    'ipvs-ipv6',
+    'ipvs-udp',
+    'ipvs-sctp',
+    'sctp-sockets',
+    'ipvs-mixed-families',
+    'link-veth',
+    'link-bridge',
+  )
+  uses('tunnel-ipip', 'tunnel-gue', 'tunnel-gre', 'fou-ipv6')
   if (!(await isHere('nftables-mark'))) return
   await t.test('services by firewall mark take every protocol', async (t) => {
     await ipvs.flush()
@@ -171,6 +181,7 @@ ipvsTest('every forwarding method, of both families and mixed', async (t, sandbo
       }
       await checkAll(t, net, some, 'sctp', links)
     })
+    uses('nftables-mark', 'ipvs-firewall-mark')
   })
 })
 

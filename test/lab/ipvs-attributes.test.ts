@@ -9,6 +9,7 @@ import {
 import { destinationId, serviceId } from '../../src/ipvs/input.js'
 import { ipvsTest } from './ipvs-test.js'
 import { ipvsadm } from './ipvsadm-peer.js'
+import { uses } from './support/features.js'
 
 const web: ServiceKey = { protocol: 'tcp', address: '10.0.0.1', port: 80 }
 
@@ -284,4 +285,5 @@ ipvsTest('sync daemons with all their options', async (t, sandbox) => {
   await ipvs.stopDaemon('backup')
   t.same(await ipvs.daemons(), [])
   await t.rejects(ipvs.stopDaemon('master'), { code: 'ESRCH' })
+  uses('ipvs-sync-daemon')
 })

@@ -12,7 +12,7 @@ import {
 import type { Host } from '../../src/testing/index.js'
 import type { MakeSandbox } from '../kernel/kernel-test.js'
 import { ipvsTest } from './ipvs-test.js'
-import { isHere } from './support/features.js'
+import { isHere, uses } from './support/features.js'
 import { until } from './support/until.js'
 
 const virtual = '192.0.2.10'
@@ -132,6 +132,7 @@ ipvsTest(
     await until('the end of one', async () => (await count({ state: 'ESTABLISHED' })) === 3)
     t.equal(await count({ state: ['FIN_WAIT', 'TIME_WAIT', 'CLOSE', 'CLOSE_WAIT', 'LAST_ACK'] }), 1)
     ipvs.close()
+    uses('ipvs-connection-list')
   },
 )
 

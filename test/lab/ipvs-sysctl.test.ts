@@ -10,7 +10,8 @@ import {
   type SettingsInput,
 } from '../../src/index.js'
 import { ipvsTest } from './ipvs-test.js'
-import { isHere } from './support/features.js'
+import { isFeature, isHere, uses } from './support/features.js'
+import type { Host } from '../../src/testing/index.js'
 
 /** What tells that a setting was set, and not what it was before. */
 const others: { readonly [K in SettingKey]: SettingsInput[K] } = {
@@ -84,12 +85,39 @@ ipvsTest(
     await ipvs.settings.set(values)
     const after = await ipvs.settings.read()
     for (const [key] of there) t.strictSame(after[key as SettingKey], others[key as SettingKey], key)
+    uses(...there.map(([, { name }]) => `setting-${name}`).filter(isFeature))
     t.strictSame(await new IpvsSettings(two.netns).read(), untouched, 'another namespace keeps its own')
 
     await ipvs.settings.set({ unknown: { am_droprate: '9' } })
     t.equal((await ipvs.settings.read()).amDroprate, 9, 'by the kernel’s name, as text')
   },
 )
+
+if (await isHere('ipvs-status-file')) {
+  ipvsTest('each namespace has tables of its own, and sizes them by its settings', async (t, sandbox) => {
+    const { one, two } = (await sandbox({ hosts: ['one', 'two'] })).hosts
+    const status = (host: Host, what: string): number =>
+      Number(new RegExp(`^${what}:\\s+(\\d+)`, 'm').exec(host.readFile('/proc/net/ip_vs_status'))?.[1])
+    for (const [host, svcLfactor, services] of [
+      [one, 0, 300],
+      [two, -4, 100],
+    ] as const) {
+      await using ipvs = await Ipvs.open({ netns: host.netns })
+      await ipvs.settings.set({ svcLfactor })
+      const batch = ipvs.batch()
+      for (let port = 1; port <= services; port++) {
+        batch.createService({ protocol: 'udp', address: '192.0.2.1', port })
+      }
+      t.same(await batch.send(), { applied: services, failures: [], notSent: 0 })
+    }
+    t.same([status(one, 'Services'), status(two, 'Services')], [300, 100])
+    t.ok(
+      status(one, 'Service buckets') < status(two, 'Service buckets'),
+      'a third of the services in more buckets, as svc_lfactor says',
+    )
+    uses('ipvs-status-file')
+  })
+}
 
 ipvsTest('what is not there or not permitted is told with what was', async (t, sandbox) => {
   const net = await sandbox({ hosts: ['one'] })

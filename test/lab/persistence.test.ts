@@ -13,7 +13,7 @@ import {
   virtualAddress,
   virtualAddress6,
 } from './support/balanced.js'
-import { isHere } from './support/features.js'
+import { isHere, uses } from './support/features.js'
 import { Flows } from './support/flows.js'
 import { markIncoming } from './support/marks.js'
 import { until } from './support/until.js'
@@ -233,6 +233,7 @@ ipvsTest('persistence', async (t, sandbox) => {
   for (const [name, check] of Object.entries(checks)) await t.test(name, (t) => check(t, bench))
   if (await isHere('ipvs-persistence-engine-sip')) {
     await t.test('the engine sip: a call stays with its server', (t) => checkSip(t, bench))
+    uses('ipvs-persistence-engine-sip')
   }
   if (await isHere('nftables-mark')) {
     await t.test('a service by firewall mark keeps a client over all ports', (t) => checkMark(t, bench))

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import type { LinkInput } from '../../src/rtnetlink/index.js'
 import { kernelTest } from '../kernel/kernel-test.js'
+import { isFeature, uses } from './support/features.js'
 
 const timeoutSeconds = 240
 
@@ -12,6 +13,7 @@ kernelTest('a dummy link', { needs: { links: ['dummy'] }, timeoutSeconds }, asyn
   t.match(await links.get('d0'), { kind: 'dummy', address: '02:00:00:00:00:07', mtu: 1234, up: true })
   await addresses.add({ device: 'd0', address: '192.0.2.1/24' })
   t.match(await routes.list({ device: 'd0' }), [{ destination: '192.0.2.0/24', source: '192.0.2.1' }])
+  uses('link-dummy')
 })
 
 type Tunnel = Extract<LinkInput, { kind: 'ipip' | 'sit' | 'ip6tnl' | 'gre' | 'ip6gre' }>
@@ -55,6 +57,7 @@ for (const [kind, inside, given] of tunnels) {
       t.equal((await left.ping(far, { deadlineMilliseconds: 10_000 })).address, far)
       const { statistics } = await right.rtnetlink.links.get('tunnel')
       t.ok(statistics !== undefined && statistics.receivedPackets > 0n, 'it came through the tunnel')
+      if (isFeature(`link-${kind}`)) uses(`link-${kind}`)
     },
   )
 }

@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import { Ipvs, type SchedulerFlag, type ServiceKey } from '../../src/index.js'
 import { ipvsTest } from './ipvs-test.js'
 import { type Balanced, balanced, connect, countOf, server, virtualAddress } from './support/balanced.js'
-import { isHere } from './support/features.js'
+import { isHere, uses } from './support/features.js'
 import { type Flow, Flows, refused } from './support/flows.js'
 import { markIncoming } from './support/marks.js'
 
@@ -184,8 +184,11 @@ ipvsTest('schedulers that hash keep clients with their servers', async (t, sandb
     }
   })
 
-  if (await isHere('nftables-mark'))
+  uses('scheduler-sh', 'scheduler-mh')
+  if (await isHere('nftables-mark')) {
     await t.test('by destination', (t) => checkByDestination(t, net, ipvs, flows))
+    uses('scheduler-dh', 'scheduler-lblc', 'scheduler-lblcr')
+  }
 })
 
 /** For transparent caches: many addresses in one service, which a firewall mark makes. */

@@ -13,7 +13,7 @@ import {
   server,
   virtualAddress,
 } from './support/balanced.js'
-import { isHere } from './support/features.js'
+import { isHere, uses } from './support/features.js'
 import { until } from './support/until.js'
 
 /** A new one for each service: of the same port, servers would come back from the kernel's trash with their old counts. */
@@ -202,6 +202,7 @@ ipvsTest('schedulers that take turns or count connections spread as they say', a
   for (const [scheduler, check] of Object.entries(sequences)) {
     if (!(await isHere(`scheduler-${scheduler}`))) continue
     await t.test(scheduler, (t) => check(t, net))
+    uses(`scheduler-${scheduler}`)
   }
   await t.test('one-packet scheduling', (t) => checkOnePacket(t, net))
 })

@@ -10,7 +10,7 @@ const { checkFeatures, checkCoverage, scheduleOf } = (await import(
   new URL('features.mjs', scripts).href
 )) as {
   checkFeatures: (table: Features, kernels?: readonly string[]) => string[]
-  checkCoverage: (table: Features, kernel: string, asked: Iterable<string>) => string[]
+  checkCoverage: (table: Features, kernel: string, used: Iterable<string>) => string[]
   scheduleOf: (table: Features, kernel: string) => Record<string, string[]>
 }
 const { disagreements } = (await import(new URL('probe.mjs', scripts).href)) as {
@@ -59,9 +59,9 @@ t.test('what a kernel lacks is not scheduled there', (t) => {
   t.end()
 })
 
-t.test('a scheduled feature that no test needs is told, and a need that the table does not know', (t) => {
+t.test('a scheduled feature that no test used is told, and one that the table does not know', (t) => {
   t.same(checkCoverage(table, 'new', ['both', 'late']), [])
-  t.match(checkCoverage(table, 'new', ['both', 'typo']), [/^late: .* no test there needs it$/, /^typo: /])
+  t.match(checkCoverage(table, 'new', ['both', 'typo']), [/^late: .* no test there used it$/, /^typo: /])
   t.end()
 })
 
