@@ -31,17 +31,13 @@ export function prefixContains(prefix: Prefix, address: string): boolean {
   return rest === 0 || (inside[whole]! ^ base[whole]!) >> (8 - rest) === 0
 }
 
-/** `255.255.255.0` for 24. */
-export function netmaskOfLength(length: number): string {
-  const mask = length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0
-  return `${mask >>> 24}.${(mask >>> 16) & 255}.${(mask >>> 8) & 255}.${mask & 255}`
+/** An IPv4 netmask as a number: 0xffffff00 for 24. */
+export function netmaskOfLength(length: number): number {
+  return length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0
 }
 
-/** 24 for `255.255.255.0`; undefined if the ones are not in a row or it is no mask. */
-export function lengthOfNetmask(netmask: string): number | undefined {
-  const bytes = familyOf(netmask) === 'ipv4' ? parseAddress(netmask) : undefined
-  if (bytes === undefined) return undefined
-  const bits = ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0
-  const length = Math.clz32(~bits >>> 0)
-  return bits === (length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0) ? length : undefined
+/** 24 for 0xffffff00; undefined if the ones are not in a row. */
+export function lengthOfNetmask(netmask: number): number | undefined {
+  const length = Math.clz32(~netmask >>> 0)
+  return netmask === netmaskOfLength(length) ? length : undefined
 }

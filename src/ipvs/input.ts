@@ -104,7 +104,26 @@ export interface DestinationInput extends DestinationKey, Unknown {
 }
 
 type WireServiceInput = Encodable<typeof serviceTable>
-type WireDestinationInput = Encodable<typeof destinationTable>
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+/** A whole destination on its way to the wire. */
+export type WireDestination = Mutable<Encodable<typeof destinationTable>> & { address: string; port: number }
+
+/** All keys in one order from the start, so that all have one shape. */
+export function newWireDestination(): WireDestination {
+  return {
+    address: '',
+    port: 0,
+    forwardingMethod: undefined,
+    weight: undefined,
+    upperThreshold: undefined,
+    lowerThreshold: undefined,
+    family: undefined,
+    tunnelType: undefined,
+    tunnelPort: undefined,
+    tunnelFlags: undefined,
+    unknown: undefined,
+  }
+}
 
 const settableFlags =
   serviceFlag.persistent |
@@ -269,12 +288,13 @@ export function wireDestinationKey(
   return { address: key.address, port, family: familyOf(key.address) }
 }
 
-/** A whole destination as NEW_DEST and SET_DEST want it: what is left out gets its default. */
+/** A whole destination as NEW_DEST and SET_DEST want it, written into `wire`: what is left out gets its default. */
 export function wireDestination(
   service: ServiceKey,
   input: DestinationInput,
   path = 'destination',
-): WireDestinationInput & { readonly address: string; readonly port: number } {
+  wire = newWireDestination(),
+): WireDestination {
   const { address, port, family } = wireDestinationKey(service, input, path)
   const method = input.forwardingMethod ?? 'masquerade'
   const weight = input.weight ?? 1
@@ -312,53 +332,45 @@ export function wireDestination(
     )
   }
   if (!tunnel) {
-    const { tunnelType, tunnelPort, tunnelFlags, unknown } = input
+    const { tunnelType, tunnelPort, tunnelFlags } = input
     if (tunnelType !== undefined || tunnelPort !== undefined || tunnelFlags !== undefined) {
       const [key, value] = Object.entries({ tunnelType, tunnelPort, tunnelFlags }).find(
         ([, value]) => value !== undefined,
       )!
       throw new ValidationError(`${path}.${key}`, value, `none with forwarding method ${method}`)
     }
-    return {
-      address,
-      port,
-      forwardingMethod: method,
-      weight,
-      upperThreshold,
-      lowerThreshold,
-      family,
-      unknown,
+  } else {
+    const type = input.tunnelType ?? 'ipip'
+    if (!tunnelTypes.has(type)) {
+      throw new ValidationError(`${path}.tunnelType`, type, tunnelType.expected)
+    }
+    if (type === 'gue' ? !((input.tunnelPort ?? 0) > 0) : (input.tunnelPort ?? 0) !== 0) {
+      throw new ValidationError(
+        `${path}.tunnelPort`,
+        input.tunnelPort,
+        type === 'gue' ? 'the UDP port of GUE, 1 to 65535' : `none with tunnel type ${type}`,
+      )
+    }
+    const stray = input.tunnelFlags?.find(
+      (flag) => type === 'ipip' || (type === 'gre' && flag !== 'checksum'),
+    )
+    if (stray !== undefined) {
+      const expected = type === 'ipip' ? 'none with tunnel type ipip' : 'checksum alone with tunnel type gre'
+      throw new ValidationError(`${path}.tunnelFlags`, input.tunnelFlags, expected)
     }
   }
-  const type = input.tunnelType ?? 'ipip'
-  if (!tunnelTypes.has(type)) {
-    throw new ValidationError(`${path}.tunnelType`, type, tunnelType.expected)
-  }
-  if (type === 'gue' ? !((input.tunnelPort ?? 0) > 0) : (input.tunnelPort ?? 0) !== 0) {
-    throw new ValidationError(
-      `${path}.tunnelPort`,
-      input.tunnelPort,
-      type === 'gue' ? 'the UDP port of GUE, 1 to 65535' : `none with tunnel type ${type}`,
-    )
-  }
-  const stray = input.tunnelFlags?.find((flag) => type === 'ipip' || (type === 'gre' && flag !== 'checksum'))
-  if (stray !== undefined) {
-    const expected = type === 'ipip' ? 'none with tunnel type ipip' : 'checksum alone with tunnel type gre'
-    throw new ValidationError(`${path}.tunnelFlags`, input.tunnelFlags, expected)
-  }
-  return {
-    address,
-    port,
-    forwardingMethod: method,
-    weight,
-    upperThreshold,
-    lowerThreshold,
-    family,
-    tunnelType: type,
-    tunnelPort: input.tunnelPort ?? 0,
-    tunnelFlags: input.tunnelFlags ?? [],
-    unknown: input.unknown,
-  }
+  wire.address = address
+  wire.port = port
+  wire.forwardingMethod = method
+  wire.weight = weight
+  wire.upperThreshold = upperThreshold
+  wire.lowerThreshold = lowerThreshold
+  wire.family = family
+  wire.tunnelType = tunnel ? (input.tunnelType ?? 'ipip') : undefined
+  wire.tunnelPort = tunnel ? (input.tunnelPort ?? 0) : undefined
+  wire.tunnelFlags = tunnel ? (input.tunnelFlags ?? []) : undefined
+  wire.unknown = input.unknown
+  return wire
 }
 
 // The path is put together where it is needed: these run for every command of a batch.

@@ -1,14 +1,17 @@
 /** Changes as values, and how they become messages. */
+import type { AddressFamily } from '../address/index.js'
 import type { GenericBatchCodec, GenericCommand } from '../genetlink/index.js'
 import { type Encodable, type Target, Writer } from '../netlink/index.js'
 import { hintFor } from './hints.js'
 import {
   type DestinationInput,
   type DestinationKey,
-  type FirewallMarkKey,
   keyOf,
+  newWireDestination,
+  type Protocol,
   type ServiceInput,
   type ServiceKey,
+  type WireDestination,
   wireDestination,
   wireDestinationKey,
   wireKey,
@@ -60,6 +63,15 @@ const operationFacts = {
   },
 } as const
 
+/** The fields of a ServiceKey, whichever kind it is. */
+interface LastKey {
+  address: string | undefined
+  port: number | undefined
+  protocol: Protocol | undefined
+  firewallMark: number | undefined
+  family: AddressFamily | undefined
+}
+
 /**
  * How operations are written and named; the benchmark of the encoder uses it, too. Operations on one service follow
  * each other, so the bytes of its key are kept from one to the next.
@@ -67,15 +79,23 @@ const operationFacts = {
 export class OperationCodec implements GenericBatchCodec<IpvsOperation> {
   readonly attributes = top
   readonly #writer = new Writer(64)
-  #last: ServiceKey = { firewallMark: 0, family: 'ipv4' }
+  readonly #record = newRecord()
+  readonly #last: LastKey = {
+    address: undefined,
+    port: undefined,
+    protocol: undefined,
+    firewallMark: 0,
+    family: undefined,
+  }
   #bytes = new Uint8Array()
 
   command(item: IpvsOperation): number {
     return operationFacts[item.operation].command
   }
 
+  /** Valid until the next call: a batch writes each record at once, and fresh memory for each costs more than writing it. */
   record(item: IpvsOperation): Encodable<typeof top> {
-    return recordOf(item, this.#keyed)
+    return recordOf(item, this.#keyed, this.#record)
   }
 
   /** Compared by value: a caller may use one object again with another port. */
@@ -86,13 +106,20 @@ export class OperationCodec implements GenericBatchCodec<IpvsOperation> {
       key.port !== last.port ||
       key.protocol !== last.protocol ||
       key.firewallMark !== last.firewallMark ||
-      (key.firewallMark !== undefined && key.family !== (last as FirewallMarkKey).family)
+      (key.firewallMark !== undefined && key.family !== last.family)
     ) {
       const writer = this.#writer
       writer.reset()
+      // What cannot be written must not be taken for the last one.
+      last.firewallMark = 0
       serviceTable.encode(writer, wireKey(key), 'service')
-      this.#bytes = writer.bytes.slice(0, writer.length)
-      this.#last = keyOf(key)
+      if (this.#bytes.length !== writer.length) this.#bytes = new Uint8Array(writer.length)
+      for (let at = 0; at < writer.length; at++) this.#bytes[at] = writer.bytes[at]!
+      last.address = key.address
+      last.port = key.port
+      last.protocol = key.protocol
+      last.firewallMark = key.firewallMark
+      last.family = key.firewallMark === undefined ? undefined : key.family
     }
     return this.#bytes
   }
@@ -116,27 +143,46 @@ export function commandOf(item: IpvsOperation): GenericCommand {
     object: objectOf(item),
     command: number,
     attributes: top,
-    record: recordOf(item, wireKey),
+    record: recordOf(item, wireKey, newRecord()),
     hint,
   }
+}
+
+/** What an operation becomes: its parts are written over by the next one. */
+interface OperationRecord {
+  service: Encodable<typeof top>['service']
+  destination: Encodable<typeof top>['destination']
+}
+
+/** With the keys in one order, so that all have one shape. */
+function newRecord(): OperationRecord & { readonly parts: WireDestination } {
+  return { service: undefined, destination: undefined, parts: newWireDestination() }
 }
 
 /** Validates and completes what was given. How a destination's service is named says `keyed`. */
 function recordOf(
   item: IpvsOperation,
   keyed: (key: ServiceKey) => NonNullable<Encodable<typeof top>['service']>,
-): Encodable<typeof top> {
+  record: ReturnType<typeof newRecord>,
+): OperationRecord {
+  record.destination = undefined
   switch (item.operation) {
     case 'createService':
     case 'setService':
-      return { service: wireService(item.service) }
+      record.service = wireService(item.service)
+      return record
     case 'deleteService':
-      return { service: wireKey(item.service) }
+      record.service = wireKey(item.service)
+      return record
     case 'createDestination':
     case 'setDestination':
-      return { service: keyed(item.service), destination: wireDestination(item.service, item.destination) }
+      record.service = keyed(item.service)
+      record.destination = wireDestination(item.service, item.destination, 'destination', record.parts)
+      return record
     case 'deleteDestination':
-      return { service: keyed(item.service), destination: wireDestinationKey(item.service, item.destination) }
+      record.service = keyed(item.service)
+      record.destination = wireDestinationKey(item.service, item.destination)
+      return record
   }
 }
 

@@ -2,7 +2,7 @@
  * IPVS over generic netlink: every attribute, once. Source: include/uapi/linux/ip_vs.h; policies and conversions in
  * net/netfilter/ipvs/ip_vs_ctl.c. Numbers are in the host's byte order unless their type says `be`.
  */
-import { isIPv4, lengthOfNetmask, netmaskOfLength, readIPv4, writeIPv4 } from '../address/index.js'
+import { lengthOfNetmask, netmaskOfLength, readIPv4, writeIPv4 } from '../address/index.js'
 import { MalformedMessageError } from '../errors/index.js'
 import {
   attribute,
@@ -120,17 +120,18 @@ const persistenceNetmask: AttributeType<number | string> = {
       }
       return writer.u32(value)
     }
-    const valid =
-      typeof value === 'number' ? Number.isInteger(value) && value >= 0 && value <= 32 : isIPv4(value)
-    if (!valid) throw new InvalidValue(netmaskExpected)
-    writeIPv4(typeof value === 'number' ? netmaskOfLength(value) : value, writer.bytes, writer.length)
+    if (typeof value === 'number') {
+      if (!Number.isInteger(value) || value < 0 || value > 32) throw new InvalidValue(netmaskExpected)
+      writer.view.setUint32(writer.length, netmaskOfLength(value))
+    } else if (!writeIPv4(value, writer.bytes, writer.length)) {
+      throw new InvalidValue(netmaskExpected)
+    }
     writer.length += 4
   },
   read(bytes, view, offset, length, record) {
     const number = u32.read(bytes, view, offset, length, record)
     if ((record as { readonly family?: unknown }).family === 'ipv6') return number
-    const dotted = readIPv4(bytes, offset)
-    return lengthOfNetmask(dotted) ?? dotted
+    return lengthOfNetmask(view.getUint32(offset)) ?? readIPv4(bytes, offset)
   },
 }
 
