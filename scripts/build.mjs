@@ -46,8 +46,10 @@ async function compileAddon() {
 
 async function compileTypeScript() {
   const sources = (await Promise.all(sourceFolders.map((folder) => filesBelow(folder, isSource)))).flat()
-  const state = await hashFiles([...sources, 'tsconfig.json', 'package.json', 'package-lock.json'])
-  if ((await readFile(stamp, 'utf8').catch(() => '')) === state) return { ok: true, output: '' }
+  const settings = ['tsconfig.json', 'package.json', 'package-lock.json', 'scripts/bundle.mjs']
+  const state = await hashFiles([...sources, ...settings])
+  const isThere = existsSync(inProject('dist/bundle/index.js')) && existsSync(inProject('dist/src/index.js'))
+  if (isThere && (await readFile(stamp, 'utf8').catch(() => '')) === state) return { ok: true, output: '' }
 
   const start = performance.now()
   await rm(stamp, { force: true })

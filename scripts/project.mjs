@@ -39,7 +39,15 @@ export function run(command, args, options = {}) {
   const { cwd = root, env = plainEnvironment(), echo = false, timeoutSeconds, onOutput } = options
   return new Promise((resolve) => {
     const stdio = ['ignore', echo ? 'inherit' : 'pipe', echo ? 'inherit' : 'pipe']
-    const child = spawn(command, args, { cwd, env, stdio })
+    // A group of its own: what it started in turn ends with it, and holds no pipe open for ever.
+    const child = spawn(command, args, { cwd, env, stdio, detached: true })
+    const kill = (signal) => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, signal)
+      } catch {
+        // it has ended
+      }
+    }
     const collected = { output: '', stdout: '', stderr: '' }
     for (const stream of ['stdout', 'stderr']) {
       child[stream]?.setEncoding('utf8').on('data', (text) => {
@@ -48,11 +56,13 @@ export function run(command, args, options = {}) {
         onOutput?.(text, stream)
       })
     }
-    const forget = cleanUpOnSignals(() => child.kill('SIGTERM'))
+    const forget = cleanUpOnSignals(() => kill('SIGTERM'))
     const end = () => {
-      collected.output += `\nended after ${timeoutSeconds} s\n`
-      collected.stderr += `\nended after ${timeoutSeconds} s\n`
-      child.kill('SIGKILL')
+      const note = `\nended after ${timeoutSeconds} s\n`
+      collected.output += note
+      collected.stderr += note
+      if (echo) process.stderr.write(note)
+      kill('SIGKILL')
     }
     const timer = timeoutSeconds === undefined ? undefined : setTimeout(end, timeoutSeconds * 1000)
     const conclude = (status) => {

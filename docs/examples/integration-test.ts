@@ -10,10 +10,12 @@ import { IpvsService } from 'viaduct'
 import { requires, sandbox } from 'viaduct/testing'
 
 const address = '192.0.2.80'
+/** On a machine of one's own it is skipped where it cannot run; in the container, which is made for it, it must. */
+const mustRun = process.env.MUST_RUN !== undefined
 
 test(
   'a server that is drained gets no new requests',
-  { skip: requires({ sandbox: true, ipvs: true }) },
+  { skip: mustRun ? undefined : requires({ sandbox: true, ipvs: true }) },
   async () => {
     await using net = await sandbox({
       hosts: ['client', 'director', 'blue', 'green'] as const,

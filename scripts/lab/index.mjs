@@ -69,7 +69,7 @@ export async function runInLab(options) {
   const results = options.results === undefined ? undefined : resolve(options.results)
   if (results !== undefined) mkdirSync(results, { recursive: true })
 
-  const machine = await (role === 'uml' ? umlMachine(say) : qemuMachine(role, say))
+  const machine = await (role === 'uml' ? umlMachine(say, memoryMegabytes) : qemuMachine(role, say))
   const settings = {
     modules: machine.modules,
     results: results === undefined ? '' : machine.fileSystem,
@@ -194,16 +194,17 @@ async function comesUp(machine) {
 
 /**
  * @param {(line: string) => void} say
+ * @param {number} memoryMegabytes
  * @returns {Promise<Machine>}
  */
-async function umlMachine(say) {
+async function umlMachine(say, memoryMegabytes) {
   const { release, modules, preload } = await prepareUml(say)
   return {
     name: `the lab's guest (user-mode Linux ${release})`,
     modules,
     load: umlModules,
     fileSystem: 'hostfs',
-    env: umlEnvironment(preload),
+    env: umlEnvironment(preload, memoryMegabytes),
     program: umlProgram,
   }
 }

@@ -3,7 +3,8 @@
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, readdirSync, renameSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, renameSync, statfsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -64,12 +65,27 @@ export function umlProgram({ initrd, memoryMegabytes, folder }) {
 }
 
 /**
- * The environment of the user-mode kernel.
+ * The environment of the user-mode kernel. Its memory is a file below /dev/shm unless TMPDIR says otherwise
+ * (arch/um/os-Linux/mem.c), and a container's /dev/shm holds 64 MB: a guest that touches more dies of SIGBUS.
  *
  * @param {string | undefined} preload
+ * @param {number} memoryMegabytes
  */
-export function umlEnvironment(preload) {
-  return preload === undefined ? process.env : { ...process.env, LD_PRELOAD: preload }
+export function umlEnvironment(preload, memoryMegabytes) {
+  const env = preload === undefined ? { ...process.env } : { ...process.env, LD_PRELOAD: preload }
+  delete env.TMPDIR
+  if (freeMegabytes('/dev/shm') < memoryMegabytes) env.TMPDIR = tmpdir()
+  return env
+}
+
+/** @param {string} folder */
+function freeMegabytes(folder) {
+  try {
+    const { bavail, bsize } = statfsSync(folder)
+    return (bavail * bsize) / 2 ** 20
+  } catch {
+    return 0
+  }
 }
 
 /**

@@ -62,8 +62,8 @@ function firstReason(needs: Requirements): string | undefined {
   }
   const missing = (needs.capabilities ?? []).find((name) => !hasCapability(name))
   if (missing !== undefined) return `needs the capability ${missing}`
-  const isAsked = needs.sandbox ?? needs.ipvs ?? needs.nftables ?? needs.links ?? needs.sysctls
-  if (isAsked === undefined || isAsked === false) return undefined
+  const { sandbox, ipvs, nftables, links = [], sysctls = [] } = needs
+  if (![sandbox, ipvs, nftables, links.length > 0, sysctls.length > 0].includes(true)) return undefined
   for (const name of ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN']) {
     if (!hasCapability(name)) return `needs the capability ${name}`
   }

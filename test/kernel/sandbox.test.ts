@@ -1,6 +1,7 @@
 /** Sandboxes: hosts that reach each other the way the plan says, and nothing left of them. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { NetworkNamespace } from '../../src/net/index.js'
 import { NETLINK_ROUTE, openSocket } from '../../src/netlink/index.js'
@@ -283,6 +284,12 @@ t.test('what this machine can do, or why it cannot', async (t) => {
     requires({ sysctls: ['net.ipv4.no_such_thing'] }),
     /^needs net.ipv4.no_such_thing to be writable: ENOENT/,
   )
+  t.match(
+    requires({ sandbox: false, sysctls: ['net.ipv4.no_such_thing'] }),
+    /no_such_thing/,
+    'what is not needed hides nothing else',
+  )
+  t.match(requires({ ipvs: false, links: ['nonsense' as 'dummy'] }), /^needs links of kind nonsense/)
   // Without any capability, as in an ordinary container.
   const script = `
     import { requires } from '${new URL('../../src/testing/index.js', import.meta.url).href}'
@@ -306,6 +313,22 @@ t.test('what this machine can do, or why it cannot', async (t) => {
     'needs the capability CAP_SYS_ADMIN',
     null,
   ])
+})
+
+t.test('the example of a container fails where it must run and cannot', (t) => {
+  const file = fileURLToPath(new URL('../../docs/examples/integration-test.js', import.meta.url))
+  const run = (env: NodeJS.ProcessEnv): ReturnType<typeof spawnSync> =>
+    spawnSync('setpriv', ['--bounding-set=-all', process.execPath, '--test-reporter=tap', file], {
+      encoding: 'utf8',
+      env: { ...process.env, ...env },
+    })
+  const skipped = run({})
+  t.match(String(skipped.stdout), /# SKIP needs the capability CAP_SYS_ADMIN/)
+  t.equal(skipped.status, 0)
+  const failed = run({ MUST_RUN: '1' })
+  t.match(String(failed.stdout), /^# fail 1$/m)
+  t.equal(failed.status, 1)
+  t.end()
 })
 
 function failure(work: Promise<unknown>): Promise<KernelError> {

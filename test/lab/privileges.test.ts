@@ -1,26 +1,43 @@
 /** docs/guides/containers.md: which capability what needs. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { NetworkNamespace } from '../../src/net/index.js'
 import { ipvsTest } from './ipvs-test.js'
 
-ipvsTest('CAP_NET_ADMIN alone suffices in the current namespace, and not for another', async (t, sandbox) => {
+ipvsTest('each thing goes with the capabilities that are said, and not without', async (t, sandbox) => {
   const { director } = (await sandbox({ hosts: ['director'] })).hosts
+  const name = `viaduct-privileges-${process.pid}`
+  NetworkNamespace.createNamed(name).close()
+  t.teardown(() => NetworkNamespace.delete(name))
   const script = `
     import { Ipvs } from ${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)}
-    const tell = (error) => error.code
+    const opened = (netns) => Ipvs.open({ netns }).then((ipvs) => (ipvs.close(), 'opened'), ({ code }) => code)
     const ipvs = await Ipvs.open()
-    await ipvs.createService({ protocol: 'tcp', address: '10.0.0.1', port: 80 })
-    const elsewhere = await Ipvs.open({ netns: { pid: ${process.pid} } }).then(() => 'opened', tell)
-    console.log(JSON.stringify({ services: (await ipvs.services()).length, elsewhere }))
+    const service = { protocol: 'tcp', address: '10.0.0.1', port: 80 }
+    await ipvs.createService(service)
+    const services = (await ipvs.services()).length
+    await ipvs.deleteService(service)
+    await ipvs.settings.set({ expireNodestConn: true })
+    for await (const _ of ipvs.connections()) break
+    console.log(JSON.stringify({
+      services,
+      byPid: await opened({ pid: ${process.pid} }),
+      byName: await opened(${JSON.stringify(name)}),
+    }))
     ipvs.close()`
-  const run = async (capabilities: string): Promise<string> => {
+  const run = async (capabilities: string): Promise<unknown> => {
     const namespace = `--net=/proc/${process.pid}/fd/${director.netns.fd}`
     const args = ['setpriv', '--inh-caps', capabilities, '--bounding-set', capabilities]
     const node = [process.execPath, '--input-type=module', '-e', script]
     const { stdout } = await promisify(execFile)('nsenter', [namespace, ...args, ...node])
-    return stdout
+    return JSON.parse(stdout)
   }
-  // EACCES for looking at a process that may do more, EPERM for entering.
-  t.match(JSON.parse(await run('-all,+net_admin')), { services: 1, elsewhere: /^(EACCES|EPERM)$/ })
+  t.same(await run('-all,+net_admin'), { services: 1, byPid: 'EACCES', byName: 'EPERM' })
+  t.same(await run('-all,+net_admin,+sys_admin'), { services: 1, byPid: 'EACCES', byName: 'opened' })
+  t.same(await run('-all,+net_admin,+sys_admin,+sys_ptrace'), {
+    services: 1,
+    byPid: 'opened',
+    byName: 'opened',
+  })
   await t.rejects(run('-all,+sys_admin'), /EPERM.*initial user namespace/s, 'and without it nothing goes')
 })
