@@ -7,8 +7,6 @@ import { ipvsTest } from './ipvs-test.js'
 ipvsTest('each thing goes with the capabilities that are said, and not without', async (t, sandbox) => {
   const { director } = (await sandbox({ hosts: ['director'] })).hosts
   const name = `viaduct-privileges-${process.pid}`
-  NetworkNamespace.createNamed(name).close()
-  t.teardown(() => NetworkNamespace.delete(name))
   const script = `
     import { Ipvs } from ${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)}
     const opened = (netns) => Ipvs.open({ netns }).then((ipvs) => (ipvs.close(), 'opened'), ({ code }) => code)
@@ -32,12 +30,17 @@ ipvsTest('each thing goes with the capabilities that are said, and not without',
     const { stdout } = await promisify(execFile)('nsenter', [namespace, ...args, ...node])
     return JSON.parse(stdout)
   }
-  t.same(await run('-all,+net_admin'), { services: 1, byPid: 'EACCES', byName: 'EPERM' })
-  t.same(await run('-all,+net_admin,+sys_admin'), { services: 1, byPid: 'EACCES', byName: 'opened' })
-  t.same(await run('-all,+net_admin,+sys_admin,+sys_ptrace'), {
-    services: 1,
-    byPid: 'opened',
-    byName: 'opened',
-  })
-  await t.rejects(run('-all,+sys_admin'), /EPERM.*initial user namespace/s, 'and without it nothing goes')
+  NetworkNamespace.createNamed(name).close()
+  try {
+    t.same(await run('-all,+net_admin'), { services: 1, byPid: 'EACCES', byName: 'EPERM' })
+    t.same(await run('-all,+net_admin,+sys_admin'), { services: 1, byPid: 'EACCES', byName: 'opened' })
+    t.same(await run('-all,+net_admin,+sys_admin,+sys_ptrace'), {
+      services: 1,
+      byPid: 'opened',
+      byName: 'opened',
+    })
+    await t.rejects(run('-all,+sys_admin'), /EPERM.*initial user namespace/s, 'and without it nothing goes')
+  } finally {
+    NetworkNamespace.delete(name)
+  }
 })
