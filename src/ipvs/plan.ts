@@ -57,10 +57,7 @@ export function planServers(
   return { add, update, remove, unchanged }
 }
 
-/**
- * Does the kernel have it as it is wanted? Where the address is the director's own the kernel calls the method
- * `local`, whatever was asked for (ip_vs_update_dest), and there is nothing to change.
- */
+/** Does the kernel have it as it is wanted? It keeps the method as given, for addresses of its own, too. */
 export function sameDestination(read: Destination, wanted: ReturnType<typeof wireDestination>): boolean {
   if (
     read.weight !== wanted.weight ||
@@ -69,14 +66,18 @@ export function sameDestination(read: Destination, wanted: ReturnType<typeof wir
   ) {
     return false
   }
-  if (read.forwardingMethod === 'local') return true
   if (read.forwardingMethod !== wanted.forwardingMethod) return false
   if (wanted.forwardingMethod !== 'tunnel') return true
   return (
     (read.tunnelType ?? 'ipip') === wanted.tunnelType &&
     (read.tunnelPort ?? 0) === wanted.tunnelPort &&
-    (read.tunnelFlags ?? []).toString() === (wanted.tunnelFlags ?? []).toString()
+    sameSet(read.tunnelFlags ?? [], wanted.tunnelFlags ?? [])
   )
+}
+
+/** Flags are bits: their order says nothing, and twice is once. */
+function sameSet(some: readonly string[], others: readonly string[]): boolean {
+  return some.every((one) => others.includes(one)) && others.every((one) => some.includes(one))
 }
 
 /** Servers come before others go: there is no moment without one. */

@@ -197,7 +197,7 @@ export interface WireService extends Decoded<typeof service> {}
 export const destination = attributeTable('IPVS_DEST_ATTR', {
   address: attribute(1, 'IPVS_DEST_ATTR_ADDR', inetAddressUnion, { always: true }),
   port: attribute(2, 'IPVS_DEST_ATTR_PORT', be16, { always: true }),
-  /** How packets reach it. The kernel makes it `local` by itself where the address is one of its own. */
+  /** How packets reach it. What is forwarded to an address of the director is delivered there, whatever this says. */
   forwardingMethod: attribute(3, 'IPVS_DEST_ATTR_FWD_METHOD', forwardingMethod, { always: true }),
   /** Share of new connections; 0 drains: existing connections stay. */
   weight: attribute(4, 'IPVS_DEST_ATTR_WEIGHT', u32, { always: true }),

@@ -102,6 +102,20 @@ ipvsTest('servers.set makes the least change', async (t, sandbox) => {
   t.same(await web.servers.set([]), { added: [], updated: [], removed: [b], unchanged: [] })
 })
 
+ipvsTest('an own address keeps the method it was given, and local can be changed', async (t, sandbox) => {
+  const { director } = (await sandbox({ hosts: ['director'] })).hosts
+  await director.rtnetlink.addresses.add({ device: 'lo', address: '10.0.0.1/32' })
+  await using web = await IpvsService.ensure(key, { netns: director.netns })
+  const method = async (): Promise<unknown> => (await web.servers.list())[0]?.forwardingMethod
+  await web.servers.set([a])
+  t.equal(await method(), 'masquerade')
+  const local = { ...a, forwardingMethod: 'local' } as const
+  t.match(await web.servers.set([local]), { updated: [a] })
+  t.equal(await method(), 'local')
+  t.match(await web.servers.set([a]), { updated: [a] })
+  t.equal(await method(), 'masquerade')
+})
+
 ipvsTest('no server goes when another could not be added', async (t, sandbox) => {
   const { netns } = (await sandbox({ hosts: ['director'] })).hosts.director
   await using web = await IpvsService.ensure(key, { netns })
