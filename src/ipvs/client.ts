@@ -30,6 +30,7 @@ import {
   wireKey,
 } from './input.js'
 import { commandOf, type IpvsOperation, OperationCodec } from './operations.js'
+import { distinct } from './reading.js'
 import { IpvsSettings } from './sysctl.js'
 import {
   command,
@@ -129,10 +130,9 @@ export class Ipvs {
   }
 
   /**
-   * Deletes a service with its destinations. Packets of running connections are dropped from then on, and the
-   * connections go on if the service comes back; with the setting `expireNodestConn` they end. After the last service
-   * of a family the kernel takes IPVS out of the path (`ip_vs_unregister_hooks`, since Linux 5.9): their packets then
-   * reach the director itself, which resets what it does not know.
+   * Deletes a service with its destinations. What becomes of their connections: see `deleteDestination`. With the last
+   * service of an address family IPVS leaves the way of the packets: those of running connections are then treated as
+   * if there were no IPVS, so that a director which has the address itself answers them with a reset.
    */
   async deleteService(service: ServiceKey, options?: CallOptions): Promise<void> {
     await this.#family.execute(commandOf({ operation: 'deleteService', service }), options)
@@ -148,16 +148,22 @@ export class Ipvs {
     }
   }
 
-  /** Every service of the namespace. */
-  services(options?: CallOptions): Promise<Service[]> {
-    return this.#family.dump(listServices, readService, options)
+  /**
+   * Every service of the namespace. Of a table with more than eight, services can be left out that are there, if others
+   * are deleted by somebody at the same moment: the kernel counts where it was. `service()` is sure of one.
+   */
+  async services(options?: CallOptions): Promise<Service[]> {
+    return distinct(await this.#family.dump(listServices, readService, options), serviceName)
   }
 
-  /** Every service with its destinations. */
+  /** Every service with its destinations; as sure as `services()` and `destinations()` are. */
   async list(options?: CallOptions): Promise<ServiceEntry[]> {
     const services = await this.services(options)
-    const destinations = await this.#family.dumps(services, listDestinations, readDestination, options)
-    return services.map((service, index) => ({ service, destinations: destinations[index] ?? [] }))
+    const destinations = await this.#family.dumps(services, listDestinationsOf, readDestination, options)
+    return services.map((service, index) => ({
+      service,
+      destinations: distinct(destinations[index] ?? [], destinationName),
+    }))
   }
 
   // Destinations
@@ -181,8 +187,9 @@ export class Ipvs {
   }
 
   /**
-   * Takes a destination out at once: packets of its connections are dropped, and go on if it comes back within two
-   * minutes; with the setting `expireNodestConn` they end. Weight 0 lets them finish first.
+   * Takes a destination out; weight 0 lets its connections finish first. Packets of those that it still has are dropped
+   * in silence until they time out at both ends, or go on if the destination comes back before. With the setting
+   * `expireNodestConn` they are ended at their next packet instead.
    */
   async deleteDestination(
     service: ServiceKey,
@@ -192,12 +199,16 @@ export class Ipvs {
     await this.#family.execute(commandOf({ operation: 'deleteDestination', service, destination }), options)
   }
 
-  /** @throws KernelError ESRCH if the service is not there. */
+  /**
+   * The destinations of one service. Of more than eight, some can be left out that are there, if others are deleted by
+   * somebody at the same moment: the kernel counts where it was.
+   * @throws KernelError ESRCH if the service is not there.
+   */
   async destinations(service: ServiceKey, options?: CallOptions): Promise<Destination[]> {
     const found = await this.#family.dump(listDestinations(service), readDestination, options)
     // The kernel answers for an unknown service with an empty success (ip_vs_genl_dump_dests).
     if (found.length === 0) await this.#family.query(getService(service), readService, options)
-    return found
+    return distinct(found, destinationName)
   }
 
   // Many at once
@@ -460,15 +471,31 @@ function getService(key: ServiceKey): GenericCommand {
   }
 }
 
-function listDestinations(key: ServiceKey): GenericCommand {
+function listDestinations(key: ServiceKey, service = wireKey(key)): GenericCommand {
   return {
     operation: 'ipvs.destinations',
     object: keyOf(key),
     command: command.getDestination,
     attributes: top,
-    record: { service: wireKey(key) },
+    record: { service },
     hint: hintFor('destination', 'get'),
   }
+}
+
+/** Of a service that was read. It may be one that could not be made with this library: of another protocol. */
+function listDestinationsOf(read: Service): GenericCommand {
+  return listDestinations(read, { family: read.family, ...keyOf(read) })
+}
+
+/** What was read is spelled in one way: no need to parse it again, as `serviceId` and `destinationId` do. */
+function serviceName(read: Service): string {
+  return read.firewallMark === undefined
+    ? `${read.protocol} ${read.address} ${read.port}`
+    : `${read.family} ${read.firewallMark}`
+}
+
+function destinationName({ address, port }: Destination): string {
+  return `${address} ${port}`
 }
 
 type Top = Decoded<typeof top>

@@ -106,13 +106,14 @@ ipvsTest('an own address keeps the method it was given, and local can be changed
   const { director } = (await sandbox({ hosts: ['director'] })).hosts
   await director.rtnetlink.addresses.add({ device: 'lo', address: '10.0.0.1/32' })
   await using web = await IpvsService.ensure(key, { netns: director.netns })
+  const own = { address: '10.0.0.1', port: 80 }
   const method = async (): Promise<unknown> => (await web.servers.list())[0]?.forwardingMethod
-  await web.servers.set([a])
+  await web.servers.set([own])
   t.equal(await method(), 'masquerade')
-  const local = { ...a, forwardingMethod: 'local' } as const
-  t.match(await web.servers.set([local]), { updated: [a] })
+  const local = { ...own, forwardingMethod: 'local' } as const
+  t.match(await web.servers.set([local]), { updated: [own] })
   t.equal(await method(), 'local')
-  t.match(await web.servers.set([a]), { updated: [a] })
+  t.match(await web.servers.set([own]), { updated: [own] })
   t.equal(await method(), 'masquerade')
 })
 

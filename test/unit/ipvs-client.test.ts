@@ -252,3 +252,19 @@ void t.test('attributes of a newer kernel survive, through an update, too', asyn
   t.same(sent, [unknown, unknown])
   ipvs.close()
 })
+
+void t.test('a service of a protocol that is not known here is listed like others', async (t) => {
+  const foreign = { ...service, protocol: '50', statistics: { ...counters, ...rates } }
+  const asked: unknown[] = []
+  const fake = kernel((request) => {
+    if (request.command === command.getService) {
+      return [foreign, { ...foreign, protocol: 'tcp' }].map((service) => fakeReply(top, { service }))
+    }
+    asked.push(request.decode(top).service?.protocol)
+    return []
+  })
+  const ipvs = await Ipvs.open({ transport: fake })
+  t.match(await ipvs.list(), [{ service: { protocol: '50' } }, { service: { protocol: 'tcp' } }])
+  t.same(asked, ['50', 'tcp'])
+  ipvs.close()
+})
