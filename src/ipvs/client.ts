@@ -352,6 +352,18 @@ export class Ipvs {
     if (daemon.multicastGroup6?.includes(':') === false) {
       throw new ValidationError('daemon.multicastGroup6', daemon.multicastGroup6, 'an IPv6 multicast address')
     }
+    // The kernel takes the one and forgets the other (ip_vs_genl_new_daemon).
+    if (daemon.multicastGroup !== undefined && daemon.multicastGroup6 !== undefined) {
+      throw new ValidationError(
+        'daemon.multicastGroup6',
+        daemon.multicastGroup6,
+        'none beside multicastGroup',
+      )
+    }
+    // It takes a byte on the wire: a master would send another, a backup would take none.
+    if (daemon.syncId !== undefined && !(daemon.syncId >= 0 && daemon.syncId <= 255)) {
+      throw new ValidationError('daemon.syncId', daemon.syncId, 'an integer from 0 to 255')
+    }
     await this.#family.execute(
       {
         operation: 'ipvs.startDaemon',

@@ -61,7 +61,7 @@ export interface ServiceOptions extends Unknown {
    * ones are not in a row.
    */
   readonly persistenceNetmask?: number | string | undefined
-  /** What else tells clients apart: `sip` (Call-ID). */
+  /** What else tells clients apart: `sip` (Call-ID; of UDP alone). */
   readonly persistenceEngine?: string | undefined
 }
 
@@ -125,6 +125,7 @@ export function newWireDestination(): WireDestination {
   }
 }
 
+const defaultScheduler = 'wlc'
 const settableFlags =
   serviceFlag.persistent |
   serviceFlag.onePacket |
@@ -163,54 +164,71 @@ export function wireKey(key: ServiceKey, path = 'service'): WireServiceInput {
   return { family: familyOf(key.address), protocol: key.protocol, address: key.address, port: key.port }
 }
 
+/** What is done about a value that cannot work. */
+export type Refuse = (path: string, value: unknown, expected: string) => void
+
+const throwIt: Refuse = (path, value, expected) => {
+  throw new ValidationError(path, value, expected)
+}
+
 /** A whole service as NEW_SERVICE and SET_SERVICE want it: what is left out gets its default. */
 export function wireService(input: ServiceInput, path = 'service'): WireServiceInput {
-  const key = wireKey(input, path)
-  const scheduler = input.scheduler ?? 'wlc'
+  wireKey(input, path)
+  checkService(input, path)
+  return serviceRecord(input)
+}
+
+/** Everything but the key. */
+export function checkService(input: ServiceInput, path = 'service', refuse = throwIt): void {
   const timeout = input.persistenceTimeoutSeconds ?? 0
   const persistent = timeout !== 0
   if (!Number.isInteger(timeout) || timeout < 0 || timeout > longestPersistence) {
-    throw new ValidationError(
-      `${path}.persistenceTimeoutSeconds`,
-      timeout,
-      `an integer from 0 to ${longestPersistence}`,
-    )
+    refuse(`${path}.persistenceTimeoutSeconds`, timeout, `an integer from 0 to ${longestPersistence}`)
   }
   if (input.port === 0 && !persistent) {
-    throw new ValidationError(
+    refuse(
       `${path}.port`,
       0,
       'a port from 1 to 65535 (port 0, every port, works with persistence alone: set persistenceTimeoutSeconds)',
     )
   }
-  if (input.onePacket === true && key.protocol !== undefined && key.protocol !== 'udp') {
-    throw new ValidationError(
-      `${path}.onePacket`,
-      true,
-      `false: one-packet scheduling is for udp, not ${key.protocol}`,
-    )
+  if (input.onePacket === true && input.protocol !== undefined && input.protocol !== 'udp') {
+    refuse(`${path}.onePacket`, true, `false: one-packet scheduling is for udp, not ${input.protocol}`)
   }
-  if (!persistent && input.persistenceEngine !== undefined) {
-    throw new ValidationError(
+  const engine = input.persistenceEngine
+  if (!persistent && engine !== undefined) {
+    refuse(`${path}.persistenceEngine`, engine, 'none without persistence (set persistenceTimeoutSeconds)')
+  }
+  // Others are refused packet by packet, and so never served (ip_vs_sip_fill_param).
+  if (engine === 'sip' && input.protocol !== undefined && input.protocol !== 'udp') {
+    refuse(
       `${path}.persistenceEngine`,
-      input.persistenceEngine,
-      'none without persistence (set persistenceTimeoutSeconds)',
+      engine,
+      `none: sip reads udp alone, and drops what is ${input.protocol}`,
     )
   }
+  checkSchedulerFlags(input.schedulerFlags ?? [], input.scheduler ?? defaultScheduler, path, refuse)
+}
+
+/** As the wire has it, right or wrong. */
+export function serviceRecord(input: ServiceInput): WireServiceInput {
+  const { firewallMark, protocol, address, port } = input
+  const timeout = input.persistenceTimeoutSeconds ?? 0
+  const family = input.firewallMark === undefined ? familyOf(input.address) : input.family
   const flags =
-    (persistent ? serviceFlag.persistent : 0) |
+    (timeout === 0 ? 0 : serviceFlag.persistent) |
     (input.onePacket === true ? serviceFlag.onePacket : 0) |
-    schedulerBits(input.schedulerFlags, scheduler, path)
+    schedulerBits(input.schedulerFlags ?? [])
   return {
-    family: key.family,
-    protocol: key.protocol,
-    address: key.address,
-    port: key.port,
-    firewallMark: key.firewallMark,
-    scheduler,
+    family,
+    protocol: protocol,
+    address,
+    port,
+    firewallMark,
+    scheduler: input.scheduler ?? defaultScheduler,
     flags: { flags, mask: settableFlags },
     persistenceTimeoutSeconds: timeout,
-    persistenceNetmask: input.persistenceNetmask ?? (key.family === 'ipv6' ? 128 : 32),
+    persistenceNetmask: input.persistenceNetmask ?? (family === 'ipv6' ? 128 : 32),
     persistenceEngine: input.persistenceEngine,
     unknown: input.unknown,
   }
@@ -226,23 +244,28 @@ const schedulerBitOf: Readonly<Record<SchedulerFlag, number>> = {
   'flag-3': serviceFlag.scheduler3,
 }
 
-function schedulerBits(flags: readonly SchedulerFlag[] | undefined, scheduler: string, path: string): number {
-  let number = 0
-  if (flags === undefined) return number
+function checkSchedulerFlags(
+  flags: readonly SchedulerFlag[],
+  scheduler: string,
+  path: string,
+  refuse: Refuse,
+): void {
   for (const [index, flag] of flags.entries()) {
     const fits =
       Object.hasOwn(schedulerBitOf, flag) && (!/^[sm]h-/.test(flag) || flag.startsWith(`${scheduler}-`))
-    if (!fits) {
-      const own = schedulerFacts(scheduler)?.flags ?? []
-      throw new ValidationError(
-        `${path}.schedulerFlags[${index}]`,
-        flag,
-        `a flag of scheduler ${scheduler}: ${[...own, 'flag-1', 'flag-2', 'flag-3'].join(', ')}`,
-      )
-    }
-    number |= schedulerBitOf[flag]
+    if (fits) continue
+    const own = schedulerFacts(scheduler)?.flags ?? []
+    refuse(
+      `${path}.schedulerFlags[${index}]`,
+      flag,
+      `a flag of scheduler ${scheduler}: ${[...own, 'flag-1', 'flag-2', 'flag-3'].join(', ')}`,
+    )
   }
-  return number
+}
+
+/** One number for all the names of the same flags. */
+export function schedulerBits(flags: readonly SchedulerFlag[]): number {
+  return flags.reduce((bits, flag) => bits | schedulerBitOf[flag], 0)
 }
 
 /** A service read from the wire. */
@@ -288,34 +311,44 @@ export function wireDestinationKey(
   return { address: key.address, port, family: familyOf(key.address) }
 }
 
-/** A whole destination as NEW_DEST and SET_DEST want it, written into `wire`: what is left out gets its default. */
+/** A whole destination as NEW_DEST and SET_DEST want it: what is left out gets its default. */
 export function wireDestination(
   service: ServiceKey,
   input: DestinationInput,
   path = 'destination',
   wire = newWireDestination(),
 ): WireDestination {
-  const { address, port, family } = wireDestinationKey(service, input, path)
+  const key = wireDestinationKey(service, input, path)
+  checkDestination(service, input, key, path)
+  return destinationRecord(key, input, wire)
+}
+
+type WireDestinationKey = ReturnType<typeof wireDestinationKey>
+
+/** Everything but the key. */
+export function checkDestination(
+  service: ServiceKey,
+  input: DestinationInput,
+  { port, family }: WireDestinationKey,
+  path = 'destination',
+  refuse = throwIt,
+): void {
   const method = input.forwardingMethod ?? 'masquerade'
   const weight = input.weight ?? 1
   const upperThreshold = input.upperThreshold ?? 0
   const lowerThreshold = input.lowerThreshold ?? 0
   if (!methods.has(method)) {
-    throw new ValidationError(`${path}.forwardingMethod`, method, 'masquerade, direct-route, tunnel or local')
+    refuse(`${path}.forwardingMethod`, method, 'masquerade, direct-route, tunnel or local')
   }
   if (!Number.isInteger(weight) || weight < 0 || weight > mostWeight) {
-    throw new ValidationError(`${path}.weight`, weight, `an integer from 0 to ${mostWeight}`)
+    refuse(`${path}.weight`, weight, `an integer from 0 to ${mostWeight}`)
   }
   if (lowerThreshold > upperThreshold) {
-    throw new ValidationError(
-      `${path}.lowerThreshold`,
-      lowerThreshold,
-      `at most the upper threshold, ${upperThreshold}`,
-    )
+    refuse(`${path}.lowerThreshold`, lowerThreshold, `at most the upper threshold, ${upperThreshold}`)
   }
   const tunnel = method === 'tunnel'
-  if ((tunnel || method === 'direct-route') && service.port !== undefined && service.port !== port) {
-    throw new ValidationError(
+  if (method !== 'masquerade' && service.port !== undefined && service.port !== port) {
+    refuse(
       `${path}.port`,
       port,
       `the service's port ${service.port}: ${method} hands packets on as they are, so the port cannot change`,
@@ -325,46 +358,54 @@ export function wireDestination(
     !tunnel &&
     family !== (service.firewallMark === undefined ? familyOf(service.address) : service.family)
   ) {
-    throw new ValidationError(
+    refuse(
       `${path}.forwardingMethod`,
       method,
       `tunnel: an ${family} destination of a service of the other family is reached by tunnelling alone`,
     )
   }
-  if (!tunnel) {
-    const { tunnelType, tunnelPort, tunnelFlags } = input
-    if (tunnelType !== undefined || tunnelPort !== undefined || tunnelFlags !== undefined) {
-      const [key, value] = Object.entries({ tunnelType, tunnelPort, tunnelFlags }).find(
-        ([, value]) => value !== undefined,
-      )!
-      throw new ValidationError(`${path}.${key}`, value, `none with forwarding method ${method}`)
-    }
-  } else {
-    const type = input.tunnelType ?? 'ipip'
-    if (!tunnelTypes.has(type)) {
-      throw new ValidationError(`${path}.tunnelType`, type, tunnelType.expected)
-    }
-    if (type === 'gue' ? !((input.tunnelPort ?? 0) > 0) : (input.tunnelPort ?? 0) !== 0) {
-      throw new ValidationError(
-        `${path}.tunnelPort`,
-        input.tunnelPort,
-        type === 'gue' ? 'the UDP port of GUE, 1 to 65535' : `none with tunnel type ${type}`,
-      )
-    }
-    const stray = input.tunnelFlags?.find(
-      (flag) => type === 'ipip' || (type === 'gre' && flag !== 'checksum'),
-    )
-    if (stray !== undefined) {
-      const expected = type === 'ipip' ? 'none with tunnel type ipip' : 'checksum alone with tunnel type gre'
-      throw new ValidationError(`${path}.tunnelFlags`, input.tunnelFlags, expected)
-    }
+  if (tunnel) checkTunnel(input, path, refuse)
+  else checkNoTunnel(input, method, path, refuse)
+}
+
+function checkNoTunnel(input: DestinationInput, method: string, path: string, refuse: Refuse): void {
+  const { tunnelType, tunnelPort, tunnelFlags } = input
+  if (tunnelType === undefined && tunnelPort === undefined && tunnelFlags === undefined) return
+  for (const [key, value] of Object.entries({ tunnelType, tunnelPort, tunnelFlags })) {
+    if (value !== undefined) refuse(`${path}.${key}`, value, `none with forwarding method ${method}`)
   }
+}
+
+function checkTunnel(input: DestinationInput, path: string, refuse: Refuse): void {
+  const type = input.tunnelType ?? 'ipip'
+  if (!tunnelTypes.has(type)) refuse(`${path}.tunnelType`, type, tunnelType.expected)
+  if (type === 'gue' ? !((input.tunnelPort ?? 0) > 0) : (input.tunnelPort ?? 0) !== 0) {
+    refuse(
+      `${path}.tunnelPort`,
+      input.tunnelPort,
+      type === 'gue' ? 'the UDP port of GUE, 1 to 65535' : `none with tunnel type ${type}`,
+    )
+  }
+  const stray = input.tunnelFlags?.find((flag) => type === 'ipip' || (type === 'gre' && flag !== 'checksum'))
+  if (stray !== undefined) {
+    const expected = type === 'ipip' ? 'none with tunnel type ipip' : 'checksum alone with tunnel type gre'
+    refuse(`${path}.tunnelFlags`, input.tunnelFlags, expected)
+  }
+}
+
+/** As the wire has it, right or wrong, written into `wire`. */
+export function destinationRecord(
+  { address, port, family }: WireDestinationKey,
+  input: DestinationInput,
+  wire = newWireDestination(),
+): WireDestination {
+  const tunnel = input.forwardingMethod === 'tunnel'
   wire.address = address
   wire.port = port
-  wire.forwardingMethod = method
-  wire.weight = weight
-  wire.upperThreshold = upperThreshold
-  wire.lowerThreshold = lowerThreshold
+  wire.forwardingMethod = input.forwardingMethod ?? 'masquerade'
+  wire.weight = input.weight ?? 1
+  wire.upperThreshold = input.upperThreshold ?? 0
+  wire.lowerThreshold = input.lowerThreshold ?? 0
   wire.family = family
   wire.tunnelType = tunnel ? (input.tunnelType ?? 'ipip') : undefined
   wire.tunnelPort = tunnel ? (input.tunnelPort ?? 0) : undefined
@@ -435,8 +476,8 @@ export function destinationInputOf(read: Destination): DestinationInput {
     unknown: read.unknown,
     ...(method === 'tunnel' && {
       tunnelType: read.tunnelType,
-      ...(read.tunnelType === 'gue' && { tunnelPort: read.tunnelPort }),
-      ...(read.tunnelType !== 'ipip' && { tunnelFlags: read.tunnelFlags }),
+      tunnelPort: read.tunnelPort,
+      tunnelFlags: read.tunnelFlags,
     }),
   }
 }

@@ -6,11 +6,13 @@ import { hintFor } from './hints.js'
 import {
   type DestinationInput,
   type DestinationKey,
+  destinationRecord,
   keyOf,
   newWireDestination,
   type Protocol,
   type ServiceInput,
   type ServiceKey,
+  serviceRecord,
   type WireDestination,
   wireDestination,
   wireDestinationKey,
@@ -33,6 +35,16 @@ export type IpvsOperation =
       readonly service: ServiceKey
       readonly destination: DestinationKey
     }
+
+/** Made of what was read (keep.ts): it is sent as it is, for the kernel has had most of it before. */
+export type KeptOperation = IpvsOperation & {
+  readonly operation: 'setService' | 'setDestination'
+  readonly kept: true
+}
+
+function isKept(item: IpvsOperation): boolean {
+  return (item as Partial<KeptOperation>).kept === true
+}
 
 const operationFacts = {
   createService: {
@@ -152,10 +164,11 @@ export function commandOf(item: IpvsOperation): GenericCommand {
 interface OperationRecord {
   service: Encodable<typeof top>['service']
   destination: Encodable<typeof top>['destination']
+  readonly parts: WireDestination
 }
 
 /** With the keys in one order, so that all have one shape. */
-function newRecord(): OperationRecord & { readonly parts: WireDestination } {
+function newRecord(): OperationRecord {
   return { service: undefined, destination: undefined, parts: newWireDestination() }
 }
 
@@ -163,13 +176,13 @@ function newRecord(): OperationRecord & { readonly parts: WireDestination } {
 function recordOf(
   item: IpvsOperation,
   keyed: (key: ServiceKey) => NonNullable<Encodable<typeof top>['service']>,
-  record: ReturnType<typeof newRecord>,
+  record: OperationRecord,
 ): OperationRecord {
   record.destination = undefined
   switch (item.operation) {
     case 'createService':
     case 'setService':
-      record.service = wireService(item.service)
+      record.service = isKept(item) ? serviceRecord(item.service) : wireService(item.service)
       return record
     case 'deleteService':
       record.service = wireKey(item.service)
@@ -177,7 +190,13 @@ function recordOf(
     case 'createDestination':
     case 'setDestination':
       record.service = keyed(item.service)
-      record.destination = wireDestination(item.service, item.destination, 'destination', record.parts)
+      record.destination = isKept(item)
+        ? destinationRecord(
+            wireDestinationKey(item.service, item.destination),
+            item.destination,
+            record.parts,
+          )
+        : wireDestination(item.service, item.destination, 'destination', record.parts)
       return record
     case 'deleteDestination':
       record.service = keyed(item.service)

@@ -1,3 +1,4 @@
+import { lengthOfNetmask } from '../address/index.js'
 import { isKernelError, KernelError } from '../errors/index.js'
 import type { CallOptions } from '../netlink/index.js'
 import { Ipvs, type IpvsOptions } from './client.js'
@@ -5,14 +6,16 @@ import type { DrainOptions, DrainResult } from './drain.js'
 import {
   type DestinationKey,
   keyOf,
+  schedulerBits,
   type Service,
   type ServiceInput,
-  serviceInputOf,
   type ServiceKey,
   type ServiceOptions,
   wireKey,
-  wireService,
 } from './input.js'
+import { changeService, serviceOptionKeys } from './keep.js'
+import type { KeptOperation } from './operations.js'
+import type { SchedulerFlag } from './schedulers.js'
 import { Servers } from './servers.js'
 import { type ServiceEvent, watchService, type WatchOptions } from './watch.js'
 import type { Destination, Statistics } from './wire.js'
@@ -127,7 +130,7 @@ export class IpvsService {
   /** Changes the options that are given and keeps the others. Connections stay. */
   async update(changes: ServiceOptions, options?: CallOptions): Promise<void> {
     const present = await this.read(options)
-    await this.#ipvs.setService(merged(present, changes), options)
+    await apply(this.#ipvs, changeService(present, changes), options)
   }
 
   /** Lets a server's connections end, then deletes it: see `DrainOptions`. */
@@ -175,13 +178,11 @@ export class IpvsService {
 }
 
 async function ensureService(ipvs: Ipvs, input: ServiceInput, options: CallOptions): Promise<void> {
-  // What is wrong with it is wrong whether it is there or not.
-  wireService(input)
   for (let attempt = 1; ; attempt++) {
     const present = await ipvs.service(input, options)
     try {
       if (present === undefined) await ipvs.createService(input, options)
-      else if (differs(present, input)) await ipvs.setService(merged(present, input), options)
+      else await bringTo(ipvs, present, input, options)
       return
     } catch (error) {
       const overtaken = isKernelError(error, present === undefined ? 'EEXIST' : 'ESRCH')
@@ -190,31 +191,32 @@ async function ensureService(ipvs: Ipvs, input: ServiceInput, options: CallOptio
   }
 }
 
-const optionKeys = [
-  'scheduler',
-  'schedulerFlags',
-  'onePacket',
-  'persistenceTimeoutSeconds',
-  'persistenceNetmask',
-  'persistenceEngine',
-] as const satisfies readonly (keyof ServiceOptions)[]
+async function bringTo(
+  ipvs: Ipvs,
+  present: Service,
+  input: ServiceInput,
+  options: CallOptions,
+): Promise<void> {
+  // What is wrong with it is wrong whether there is something to change or not.
+  const operation = changeService(present, input)
+  if (differs(present, input)) await apply(ipvs, operation, options)
+}
 
-function merged(present: Service, changes: ServiceOptions): ServiceInput {
-  const input: Record<string, unknown> = { ...serviceInputOf(present) }
-  // Flags belong to their scheduler: another one starts without.
-  if (changes.scheduler !== undefined && changes.scheduler !== present.scheduler) input.schedulerFlags = []
-  // An engine belongs to persistence, which 0 ends.
-  if (changes.persistenceTimeoutSeconds === 0) input.persistenceEngine = undefined
-  for (const key of optionKeys) if (changes[key] !== undefined) input[key] = changes[key]
-  return input as unknown as ServiceInput
+async function apply(ipvs: Ipvs, operation: KeptOperation, options?: CallOptions): Promise<void> {
+  const { failures } = await ipvs.apply([operation], options)
+  if (failures[0] !== undefined) throw failures[0].error
 }
 
 function differs(present: Service, wanted: ServiceOptions): boolean {
-  return optionKeys.some((key) => {
+  return serviceOptionKeys.some((key) => {
     const value = wanted[key]
-    if (value === undefined) return false
-    if (key === 'schedulerFlags')
-      return [...present[key]].sort().join() !== [...(value as string[])].sort().join()
-    return value !== present[key]
+    return value !== undefined && !Object.is(comparable(key, value), comparable(key, present[key]))
   })
+}
+
+/** One value for all the ways to write the same. */
+function comparable(key: (typeof serviceOptionKeys)[number], value: unknown): unknown {
+  if (key === 'schedulerFlags') return schedulerBits(value as SchedulerFlag[])
+  if (key === 'persistenceNetmask' && typeof value === 'string') return lengthOfNetmask(value) ?? value
+  return value
 }

@@ -268,3 +268,17 @@ void t.test('a service of a protocol that is not known here is listed like other
   t.same(asked, ['50', 'tcp'])
   ipvs.close()
 })
+
+void t.test('a sync daemon that could not do what is asked is refused', async (t) => {
+  const fake = kernel(() => undefined)
+  const ipvs = await Ipvs.open({ transport: fake })
+  const daemon = { state: 'backup', interface: 'eth0' } as const
+  const groups = { multicastGroup: '224.0.0.81', multicastGroup6: 'ff02::81' }
+  await t.rejects(ipvs.startDaemon({ ...daemon, syncId: 256 }), /daemon\.syncId/)
+  await t.rejects(ipvs.startDaemon({ ...daemon, syncId: -1 }), /daemon\.syncId/)
+  await t.rejects(ipvs.startDaemon({ ...daemon, ...groups }), /daemon\.multicastGroup6/)
+  await ipvs.startDaemon({ ...daemon, syncId: 255 })
+  const started = fake.requests.filter((request) => request.command === command.newDaemon)
+  t.equal(started.length, 1)
+  ipvs.close()
+})

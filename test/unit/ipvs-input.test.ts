@@ -37,6 +37,7 @@ void t.test('a service that the kernel would accept and could not serve is refus
     [{ ...web, persistenceTimeoutSeconds: -1 }, 'service.persistenceTimeoutSeconds'],
     [{ ...web, persistenceTimeoutSeconds: 2_678_401 }, 'service.persistenceTimeoutSeconds'],
     [{ ...web, persistenceEngine: 'sip' }, 'service.persistenceEngine'],
+    [{ ...web, persistenceTimeoutSeconds: 60, persistenceEngine: 'sip' }, 'service.persistenceEngine'],
     [{ ...web, scheduler: 'rr', schedulerFlags: ['sh-port'] }, 'service.schedulerFlags[0]'],
     [{ ...web, scheduler: 'sh', schedulerFlags: ['sh-port', 'mh-port'] }, 'service.schedulerFlags[1]'],
     [{ firewallMark: 0, family: 'ipv4' }, 'service.firewallMark'],
@@ -69,6 +70,7 @@ void t.test('a destination that the kernel would accept and could not reach is r
   const cases: [ServiceKey, DestinationInput, string][] = [
     [web, { ...a, forwardingMethod: 'direct-route' }, 'destination.port'],
     [web, { ...a, forwardingMethod: 'tunnel' }, 'destination.port'],
+    [web, { ...a, forwardingMethod: 'local' }, 'destination.port'],
     [web, { ...a, forwardingMethod: 'bypass' }, 'destination.forwardingMethod'],
     [web, { ...a, forwardingMethod: 'teleport' as 'local' }, 'destination.forwardingMethod'],
     [web, { address: '2001:db8::7' }, 'destination.forwardingMethod'],
