@@ -12,4 +12,11 @@ export {
   writeIPv4,
   writeIPv6,
 } from './ip.js'
-export { lengthOfNetmask, netmaskOfLength, parsePrefix, type Prefix, prefixContains } from './prefix.js'
+export {
+  lengthOfDotted,
+  lengthOfNetmask,
+  netmaskOfLength,
+  parsePrefix,
+  type Prefix,
+  prefixContains,
+} from './prefix.js'

@@ -41,3 +41,9 @@ export function lengthOfNetmask(netmask: number): number | undefined {
   const length = Math.clz32(~netmask >>> 0)
   return netmask === netmaskOfLength(length) ? length : undefined
 }
+
+/** The same for `255.255.255.0`; undefined also for what is no IPv4 address. */
+export function lengthOfDotted(netmask: string): number | undefined {
+  const bytes = familyOf(netmask) === 'ipv4' ? parseAddress(netmask) : undefined
+  return bytes && lengthOfNetmask(new DataView(bytes.buffer).getUint32(0))
+}

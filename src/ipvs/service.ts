@@ -1,4 +1,4 @@
-import { lengthOfNetmask } from '../address/index.js'
+import { lengthOfDotted } from '../address/index.js'
 import { isKernelError, KernelError } from '../errors/index.js'
 import type { CallOptions } from '../netlink/index.js'
 import { Ipvs, type IpvsOptions } from './client.js'
@@ -217,6 +217,6 @@ function differs(present: Service, wanted: ServiceOptions): boolean {
 /** One value for all the ways to write the same. */
 function comparable(key: (typeof serviceOptionKeys)[number], value: unknown): unknown {
   if (key === 'schedulerFlags') return schedulerBits(value as SchedulerFlag[])
-  if (key === 'persistenceNetmask' && typeof value === 'string') return lengthOfNetmask(value) ?? value
+  if (key === 'persistenceNetmask' && typeof value === 'string') return lengthOfDotted(value) ?? value
   return value
 }

@@ -4,6 +4,7 @@ import t from 'tap'
 import {
   canonicalAddress,
   formatAddress,
+  lengthOfDotted,
   lengthOfNetmask,
   netmaskOfLength,
   parseAddress,
@@ -83,6 +84,12 @@ void t.test('netmasks and lengths', async (t) => {
   for (let length = 0; length <= 32; length++) t.equal(lengthOfNetmask(netmaskOfLength(length)), length)
   t.same([0, 1, 24, 32].map(netmaskOfLength), [0, 0x8000_0000, 0xffff_ff00, 0xffff_ffff])
   t.equal(lengthOfNetmask(0xff00_ff00), undefined)
+  t.same(['255.255.255.0', '255.0.255.0', '::', 'x'].map(lengthOfDotted), [
+    24,
+    undefined,
+    undefined,
+    undefined,
+  ])
 })
 
 void t.test('prefixes', async (t) => {
