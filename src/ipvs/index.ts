@@ -50,7 +50,8 @@ export {
   schedulers,
 } from './schedulers.js'
 export { IpvsService, type IpvsServiceOptions, type ServiceStatistics } from './service.js'
-export { Servers, type ServersChange, type SetServersOptions } from './servers.js'
+export { ServersAbortedError, type ServersChange } from './ledger.js'
+export { Servers, type SetServersOptions } from './servers.js'
 export {
   IpvsSettings,
   type Setting,

@@ -2,13 +2,8 @@
 import { canonicalAddress } from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
 import type { IpvsOperation } from './operations.js'
-import {
-  destinationId,
-  type DestinationInput,
-  destinationInputOf,
-  type ServiceKey,
-  wireDestination,
-} from './input.js'
+import { destinationId, type DestinationInput, type ServiceKey, wireDestination } from './input.js'
+import { changeDestination } from './keep.js'
 import type { Destination } from './wire.js'
 
 /** A server by its full name. */
@@ -24,6 +19,10 @@ export interface ServerPlan {
   /** Present, not wanted. */
   readonly remove: readonly Destination[]
   readonly unchanged: readonly Destination[]
+}
+
+export function isNothing({ add, update, remove }: ServerPlan): boolean {
+  return add.length + update.length + remove.length === 0
 }
 
 /** Compares what is there with what is wanted. What a wanted server leaves out has its default. */
@@ -80,23 +79,36 @@ function sameSet(some: readonly string[], others: readonly string[]): boolean {
   return some.every((one) => others.includes(one)) && others.every((one) => some.includes(one))
 }
 
-/** Servers come before others go: there is no moment without one. */
+/** Who takes connections comes first: those that do not yet, then those that go on to, changed. */
 export function additions(service: ServiceKey, plan: ServerPlan): IpvsOperation[] {
+  const takes = ({ weight }: DestinationInput): boolean => weight !== 0
+  const waits = (server: DestinationInput): boolean => !takes(server)
+  const create = (destination: DestinationInput): IpvsOperation => ({
+    operation: 'createDestination',
+    service,
+    destination,
+  })
   return [
-    ...plan.add.map((destination) => ({ operation: 'createDestination', service, destination }) as const),
-    ...plan.update.map((destination) => ({ operation: 'setDestination', service, destination }) as const),
+    ...plan.add.filter(takes).map(create),
+    ...plan.update.filter(takes).map((destination) => changed(service, destination)),
+    ...plan.add.filter(waits).map(create),
   ]
+}
+
+/** Who is to take none any more: only when all of `additions` is done. */
+export function withdrawals(service: ServiceKey, plan: ServerPlan): IpvsOperation[] {
+  return plan.update.filter(({ weight }) => weight === 0).map((destination) => changed(service, destination))
+}
+
+function changed(service: ServiceKey, destination: DestinationInput): IpvsOperation {
+  return { operation: 'setDestination', service, destination }
 }
 
 /** Weight 0: running connections stay, new ones go elsewhere. */
 export function quiesce(service: ServiceKey, destinations: readonly Destination[]): IpvsOperation[] {
   return destinations
     .filter(({ weight }) => weight !== 0)
-    .map((read) => ({
-      operation: 'setDestination',
-      service,
-      destination: { ...destinationInputOf(read), weight: 0 },
-    }))
+    .map((read) => changeDestination(service, read, { weight: 0 }))
 }
 
 export function deletions(service: ServiceKey, destinations: readonly ServerKey[]): IpvsOperation[] {

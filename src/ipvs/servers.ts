@@ -1,24 +1,21 @@
-import { BatchError, KernelError } from '../errors/index.js'
+import { type BatchFailure, KernelError } from '../errors/index.js'
 import type { BatchOutcome, CallOptions } from '../netlink/index.js'
 import type { Ipvs } from './client.js'
 import type { IpvsOperation } from './operations.js'
 import { drainServers, type DrainOptions, type DrainResult, isGone } from './drain.js'
-import {
-  destinationId,
-  type DestinationInput,
-  destinationInputOf,
-  type DestinationKey,
-  type ServiceKey,
-} from './input.js'
+import { destinationId, type DestinationInput, type DestinationKey, type ServiceKey } from './input.js'
+import { changeDestination } from './keep.js'
+import { ServerLedger, type ServersChange } from './ledger.js'
 import {
   additions,
   deletions,
+  isNothing,
   planServers,
   quiesce,
-  serverKey,
-  type ServerKey,
   type ServerPlan,
+  withdrawals,
 } from './plan.js'
+import { isWhole } from './reading.js'
 import type { Destination } from './wire.js'
 
 /** How servers are replaced. */
@@ -27,15 +24,6 @@ export interface SetServersOptions extends Omit<DrainOptions, 'timeoutSeconds'> 
   readonly removed?: 'delete' | 'drain' | undefined
   /** How long a drain may take; 30 unless said. */
   readonly drainTimeoutSeconds?: number | undefined
-}
-
-/** What `servers.set` has done. */
-export interface ServersChange {
-  readonly added: readonly ServerKey[]
-  readonly updated: readonly ServerKey[]
-  /** With how their draining went, where they were drained. */
-  readonly removed: readonly (ServerKey & { readonly drain?: DrainResult })[]
-  readonly unchanged: readonly ServerKey[]
 }
 
 const attempts = 5
@@ -62,16 +50,17 @@ export class Servers {
     await this.#ipvs.createDestination(this.#service, server, options)
   }
 
-  /** Changes the fields that are given and keeps the others. */
+  /** Changes the fields that are given and keeps the others, whoever chose them. */
   async update(server: DestinationKey & Partial<DestinationInput>, options?: CallOptions): Promise<void> {
     const read = await this.#find(server, options)
-    const given = Object.fromEntries(Object.entries(server).filter(([, value]) => value !== undefined))
-    const kept = destinationInputOf(read)
-    const merged: DestinationInput = { ...kept, ...given }
-    await this.#ipvs.setDestination(this.#service, withoutStrayTunnel(merged, server), options)
+    const { failures } = await this.#ipvs.apply([changeDestination(this.#service, read, server)], options)
+    if (failures[0] !== undefined) throw failures[0].error
   }
 
-  /** Takes a server out at once; packets of its connections are dropped. One that is not there is no error. */
+  /**
+   * Takes a server out at once. One that is not there is no error. What becomes of its connections: see
+   * `Ipvs.deleteDestination`; `drain` lets them end first.
+   */
   async remove(server: DestinationKey, options?: CallOptions): Promise<void> {
     try {
       await this.#ipvs.deleteDestination(this.#service, server, options)
@@ -93,65 +82,83 @@ export class Servers {
   }
 
   /**
-   * Makes the service have just these servers, with the least change and without a moment in which it has none: adds
-   * and updates first, then weight 0 for those that go, then their deletion. Nothing else is touched, and a second
-   * call changes nothing. What a server leaves out has its default.
-   * @throws BatchError with what was applied and every failure; no server is removed if one could not be added.
+   * Makes the service have just these servers, with the least change and without a moment in which none takes
+   * connections: servers that do come first, and only when all of them are there do others get weight 0 and go. Nothing
+   * else is touched, and a second call changes nothing. What a server leaves out has its default.
+   *
+   * What others change meanwhile is read and compared anew, a few times.
+   * @throws BatchError with how much was applied and every failure; no server is removed if one could not be added.
+   * ServersAbortedError if it was aborted with something done.
    */
   async set(wanted: readonly DestinationInput[], options: SetServersOptions = {}): Promise<ServersChange> {
-    const { signal, removed: how = 'delete' } = options
-    const { plan, applied } = await this.#addAndUpdate(wanted, signal)
-    const key = this.#service
-    const removed = plan.remove.map(serverKey)
-    let drains: readonly DrainResult[] | undefined
-    if (how === 'drain' && plan.remove.length > 0) {
-      const drainOptions = { ...options, timeoutSeconds: options.drainTimeoutSeconds }
-      drains = await this.#unlessClosed(() => this.#drain(plan.remove, drainOptions))
-    } else if (plan.remove.length > 0) {
-      const operations = [...quiesce(key, plan.remove), ...deletions(key, plan.remove)]
-      // What has been added cannot be taken back, so an abort comes too late for the rest.
-      const outcome = await this.#ipvs.apply(operations)
-      const failures = outcome.failures.filter(({ error }) => !isGone(error))
-      if (failures.length > 0) throw new BatchError('ipvs.servers.set', applied + outcome.applied, failures)
+    const ledger = new ServerLedger(this.#service, wanted)
+    try {
+      await this.#settle(wanted, options, ledger)
+    } catch (error) {
+      throw ledger.ended(error, options.signal, this.#closed)
     }
-    const named = (server: DestinationInput): ServerKey => ({
-      address: server.address,
-      port: server.port ?? key.port ?? 0,
-    })
-    return {
-      added: plan.add.map(named),
-      updated: plan.update.map(named),
-      removed: removed.map((server, index) =>
-        drains === undefined ? server : { ...server, drain: drains[index]! },
-      ),
-      unchanged: plan.unchanged.map(serverKey),
+    return ledger.change()
+  }
+
+  async #settle(
+    wanted: readonly DestinationInput[],
+    options: SetServersOptions,
+    ledger: ServerLedger,
+  ): Promise<void> {
+    const { signal, removed = 'delete' } = options
+    for (let attempt = 1; ; attempt++) {
+      const present = await this.list({ signal })
+      const plan = ledger.pending(planServers(this.#service, present, wanted))
+      const overtaken = await this.#perform(plan, removed, options, ledger, attempt === attempts)
+      if (overtaken) continue
+      // A table that came in pieces may have more in it than was read: a second look must find nothing to do.
+      if (isWhole(present) || (attempt > 1 && isNothing(plan)) || attempt === attempts) return
     }
   }
 
-  /** Somebody else may change the table meanwhile: then it is read and compared anew. */
-  async #addAndUpdate(
-    wanted: readonly DestinationInput[],
-    signal: AbortSignal | undefined,
-  ): Promise<{ plan: ServerPlan; applied: number }> {
-    let applied = 0
-    for (let attempt = 1; ; attempt++) {
-      const plan = planServers(this.#service, await this.list({ signal }), wanted)
-      const operations: IpvsOperation[] = additions(this.#service, plan)
-      const outcome: BatchOutcome =
-        operations.length === 0
-          ? { applied: 0, failures: [], notSent: 0 }
-          : await this.#ipvs.apply(operations, { signal })
-      applied += outcome.applied
-      if (outcome.failures.length === 0) return { plan, applied }
-      const overtaken = outcome.failures.every(({ error }) => isGone(error) || codeOf(error) === 'EEXIST')
-      if (
-        !overtaken ||
-        attempt === attempts ||
-        outcome.failures.some(({ error }) => codeOf(error) === 'ESRCH')
-      ) {
-        throw new BatchError('ipvs.servers.set', applied, outcome.failures)
-      }
+  /** Returns whether somebody else was faster, so that it must be compared anew. */
+  async #perform(
+    plan: ServerPlan,
+    removed: 'delete' | 'drain',
+    options: SetServersOptions,
+    ledger: ServerLedger,
+    last: boolean,
+  ): Promise<boolean> {
+    const { signal } = options
+    const service = this.#service
+    const added = await this.#apply(additions(service, plan), ledger, signal)
+    if (added.notSent > 0) signal?.throwIfAborted()
+    if (added.failures.length > 0) {
+      if (last || !added.failures.every(isOvertaken)) throw ledger.failed(added.failures)
+      return true
     }
+    const operations = withdrawals(service, plan)
+    if (removed === 'delete') {
+      operations.push(...quiesce(service, plan.remove), ...deletions(service, plan.remove))
+    }
+    // What has been added cannot be taken back, so an abort comes too late for the rest.
+    const { failures } = await this.#apply(operations, ledger)
+    const real = failures.filter(({ error }) => !isGone(error))
+    if (real.length > 0) {
+      if (last || !real.every(isOvertaken)) throw ledger.failed(real)
+      return true
+    }
+    if (removed === 'drain' && plan.remove.length > 0) {
+      const drainOptions = { ...options, timeoutSeconds: options.drainTimeoutSeconds }
+      ledger.drained(plan.remove, await this.#drain(plan.remove, drainOptions))
+    }
+    return false
+  }
+
+  async #apply(
+    operations: readonly IpvsOperation[],
+    ledger: ServerLedger,
+    signal?: AbortSignal,
+  ): Promise<BatchOutcome> {
+    if (operations.length === 0) return { applied: 0, failures: [], notSent: 0 }
+    const outcome = await this.#ipvs.apply(operations, { signal })
+    ledger.applied(operations, outcome)
+    return outcome
   }
 
   async #drain(servers: readonly Destination[], options: DrainOptions): Promise<DrainResult[]> {
@@ -172,8 +179,12 @@ export class Servers {
 
   async #find(server: DestinationKey, options?: CallOptions): Promise<Destination> {
     const id = destinationId(this.#service, server)
-    const read = (await this.list(options)).find((other) => destinationId(this.#service, other) === id)
-    if (read !== undefined) return read
+    for (let look = 1; ; look++) {
+      const all = await this.list(options)
+      const read = all.find((other) => destinationId(this.#service, other) === id)
+      if (read !== undefined) return read
+      if (isWhole(all) || look === 2) break
+    }
     throw new KernelError({
       errno: -2,
       operation: 'ipvs.servers',
@@ -184,18 +195,8 @@ export class Servers {
   }
 }
 
-/** Another forwarding method than tunnel has no tunnel: what was kept of it must go, what was given must fail. */
-function withoutStrayTunnel(merged: DestinationInput, given: Partial<DestinationInput>): DestinationInput {
-  if (merged.forwardingMethod === 'tunnel') return merged
-  const { tunnelType, tunnelPort, tunnelFlags, ...rest } = merged
-  return {
-    ...rest,
-    ...(given.tunnelType !== undefined && { tunnelType }),
-    ...(given.tunnelPort !== undefined && { tunnelPort }),
-    ...(given.tunnelFlags !== undefined && { tunnelFlags }),
-  }
-}
-
-function codeOf(error: Error): unknown {
-  return (error as { code?: unknown }).code
+/** Somebody was faster, or an answer was lost (ENOBUFS): looking again tells what is so. */
+function isOvertaken({ error }: BatchFailure): boolean {
+  const code = (error as { code?: unknown }).code
+  return code === 'ENOENT' || code === 'EEXIST' || code === 'ENOBUFS'
 }
