@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isKernelError, isUnsupportedError, ValidationError } from '../errors/index.js'
 import type { Ipvs } from './client.js'
 import { destinationId, type ServiceKey } from './input.js'
-import { quiesce, type ServerKey } from './plan.js'
+import { deletions, quiesce } from './plan.js'
+import { isWhole } from './reading.js'
 import type { Destination } from './wire.js'
 
 /** How a server is drained. */
@@ -11,8 +13,9 @@ export interface DrainOptions {
   /** What becomes of a server that still has connections then; `delete` unless said. */
   readonly onTimeout?: 'delete' | 'keep' | undefined
   /**
-   * Which connections are waited for. `active`: those that carry data (the default for TCP and firewall marks); `all`:
-   * the inactive ones, too (the default for UDP, whose flows are all inactive to IPVS, and for SCTP).
+   * Which connections are waited for. `active`: those that carry data (the default for TCP); `all`: the inactive ones,
+   * too (the default for UDP, whose flows are all inactive to IPVS, and for SCTP). A firewall mark may carry everything:
+   * its servers that have UDP flows or SCTP associations are waited for as with `all`, the others as with `active`.
    */
   readonly connections?: 'active' | 'all' | undefined
   /**
@@ -26,11 +29,11 @@ export interface DrainOptions {
 
 /** How a drain ended. */
 export interface DrainResult {
-  /** All connections that were waited for have ended. */
+  /** All connections that were waited for were seen to have ended. */
   readonly drained: boolean
-  /** How many had not. */
+  /** How many had not when it was last seen. */
   readonly remaining: number
-  /** Persistence templates that still pointed to it. */
+  /** Persistence templates that still pointed to it then. */
   readonly persistent: number
   readonly deleted: boolean
   /** It got its weight back meanwhile, or somebody deleted it: nothing more was done. */
@@ -40,14 +43,14 @@ export interface DrainResult {
 const firstPauseMilliseconds = 50
 const longestPauseMilliseconds = 1000
 /**
- * A connection whose handshake is under way counts as inactive until it is through, so that a first zero may be
- * followed by a one: it is believed when it lasts.
+ * A connection that was being scheduled when the weight was set counts a moment later, and before Linux 4.8 one whose
+ * handshake is under way is inactive until it is through: a zero is believed when it lasts.
  */
 const quietMilliseconds = 250
 
 /**
- * Sets weight 0 and waits for the connections of each of the servers; deletes those that are drained, one by one as
- * they are. The results are in the order of the servers.
+ * Sets weight 0 and waits for the connections of each of the servers; deletes those that are drained as they are. The
+ * results are in the order of the servers.
  */
 export async function drainServers(
   ipvs: Ipvs,
@@ -55,76 +58,147 @@ export async function drainServers(
   servers: readonly Destination[],
   options: DrainOptions,
 ): Promise<DrainResult[]> {
-  const { signal, onTimeout = 'delete', timeoutSeconds = 30 } = options
-  const which =
-    options.connections ?? (service.protocol === 'udp' || service.protocol === 'sctp' ? 'all' : 'active')
+  const { signal, timeoutSeconds = 30 } = options
+  checkDrainTimeout(timeoutSeconds)
   signal?.throwIfAborted()
   if (options.expireTemplates === true) await ipvs.settings.set({ expireQuiescentTemplate: true })
   const { failures } = await ipvs.apply(quiesce(service, servers), { signal })
   for (const { error } of failures) if (!isGone(error)) throw error
+  const waitsForAll = await whomToWaitForAll(ipvs, service, options)
   const deadline = performance.now() + timeoutSeconds * 1000
-  const results = new Map<string, DrainResult>()
-  const quietSince = new Map<string, number>()
+  const drains = servers.map((server) => new Drain(server, waitsForAll(server), options.onTimeout))
+  let open = drains
   let pause = firstPauseMilliseconds
-  const remove = async (
-    server: ServerKey,
-    result: Omit<DrainResult, 'deleted' | 'overtaken'>,
-  ): Promise<DrainResult> => {
-    try {
-      await ipvs.deleteDestination(service, server)
-      return { ...result, deleted: true, overtaken: false }
-    } catch (error) {
-      if (isGone(error)) return { ...result, deleted: false, overtaken: true }
-      throw error
-    }
-  }
-  while (results.size < servers.length) {
+  for (;;) {
     signal?.throwIfAborted()
-    const present = new Map(
-      (await readDestinations(ipvs, service)).map((read) => [destinationId(service, read), read]),
-    )
+    const read = await readDestinations(ipvs, service)
+    const present = new Map(read.map((one) => [destinationId(service, one), one]))
     const now = performance.now()
-    for (const server of servers) {
-      const id = destinationId(service, server)
-      if (results.has(id)) continue
-      const read = present.get(id)
-      if (read === undefined || read.weight !== 0) {
-        const remaining = read === undefined ? 0 : waitedFor(read, which)
-        results.set(id, {
-          drained: read === undefined,
-          remaining,
-          persistent: 0,
-          deleted: false,
-          overtaken: true,
-        })
-        continue
-      }
-      const remaining = waitedFor(read, which)
-      const persistent = read.persistentConnections
-      if (remaining > 0) quietSince.delete(id)
-      else if (!quietSince.has(id)) quietSince.set(id, now)
-      if (remaining === 0 && now - quietSince.get(id)! >= quietMilliseconds) {
-        results.set(id, await remove(server, { drained: true, remaining, persistent }))
-      } else if (now >= deadline) {
-        const result = { drained: remaining === 0, remaining, persistent }
-        results.set(
-          id,
-          onTimeout === 'delete' || remaining === 0
-            ? await remove(server, result)
-            : { ...result, deleted: false, overtaken: false },
-        )
-      }
+    for (const drain of open) {
+      drain.look(present.get(destinationId(service, drain.server)), isWhole(read), now, now >= deadline)
     }
-    if (results.size === servers.length) break
+    // At once, all together: what was read is never older than this.
+    await remove(
+      ipvs,
+      service,
+      open.filter((drain) => drain.isDue),
+    )
+    open = open.filter(({ result }) => result === undefined)
+    if (open.length === 0) return drains.map(({ result }) => result!)
     const rest = Math.max(1, deadline - performance.now())
-    await sleep(Math.min(quietSince.size > 0 ? quietMilliseconds / 2 : pause, rest), undefined, { signal })
+    const soon = open.some((drain) => drain.isQuiet) ? quietMilliseconds / 2 : pause
+    await sleep(Math.min(soon, rest), undefined, { signal })
     pause = Math.min(pause * 1.5, longestPauseMilliseconds)
   }
-  return servers.map((server) => results.get(destinationId(service, server))!)
 }
 
-function waitedFor(read: Destination, which: 'active' | 'all'): number {
-  return read.activeConnections + (which === 'all' ? read.inactiveConnections : 0)
+/** @throws ValidationError: a deadline that is no number would never come. */
+export function checkDrainTimeout(seconds: number | undefined, path = 'options.timeoutSeconds'): void {
+  if (seconds !== undefined && !(seconds >= 0)) throw new ValidationError(path, seconds, 'a number from 0')
+}
+
+/** One server on its way out. */
+class Drain {
+  readonly server: Destination
+  /** How it ended. */
+  result: DrainResult | undefined
+  readonly #waitsForAll: boolean
+  readonly #onTimeout: 'delete' | 'keep'
+  #last: Destination
+  #quietSince: number | undefined
+  #wasMissed = false
+  #due: Omit<DrainResult, 'deleted' | 'overtaken'> | undefined
+
+  constructor(server: Destination, waitsForAll: boolean, onTimeout: 'delete' | 'keep' = 'delete') {
+    this.server = server
+    this.#last = server
+    this.#waitsForAll = waitsForAll
+    this.#onTimeout = onTimeout
+  }
+
+  /** It is to be deleted now. */
+  get isDue(): boolean {
+    return this.#due !== undefined && this.result === undefined
+  }
+
+  get isQuiet(): boolean {
+    return this.#quietSince !== undefined
+  }
+
+  look(read: Destination | undefined, isWhole: boolean, now: number, isLate: boolean): void {
+    if (read === undefined) {
+      // See reading.ts: an absence is believed at once or at the second look.
+      if (isWhole || this.#wasMissed) this.end(this.#due !== undefined)
+      this.#wasMissed = true
+      return
+    }
+    this.#wasMissed = false
+    this.#due = undefined
+    this.#last = read
+    if (read.weight !== 0) return this.end(false)
+    const { remaining, persistent } = this.#counts
+    if (remaining > 0) this.#quietSince = undefined
+    else this.#quietSince ??= now
+    const isQuiet = this.#quietSince !== undefined && now - this.#quietSince >= quietMilliseconds
+    if (!isQuiet && !isLate) return
+    const counts = { drained: remaining === 0, remaining, persistent }
+    if (remaining === 0 || this.#onTimeout === 'delete') this.#due = counts
+    else this.result = { ...counts, deleted: false, overtaken: false }
+  }
+
+  /** It is gone or was given weight again: by us, or by somebody else. */
+  end(deleted: boolean): void {
+    const counts = this.#due ?? { drained: false, ...this.#counts }
+    this.result = { ...counts, deleted, overtaken: !deleted }
+  }
+
+  get #counts(): { readonly remaining: number; readonly persistent: number } {
+    const { activeConnections, inactiveConnections, persistentConnections } = this.#last
+    const remaining = activeConnections + (this.#waitsForAll ? inactiveConnections : 0)
+    return { remaining, persistent: persistentConnections }
+  }
+}
+
+async function remove(ipvs: Ipvs, service: ServiceKey, due: readonly Drain[]): Promise<void> {
+  if (due.length === 0) return
+  const { failures } = await ipvs.apply(
+    deletions(
+      service,
+      due.map(({ server }) => server),
+    ),
+  )
+  const errors = new Map(failures.map(({ index, error }) => [index, error]))
+  for (const [index, drain] of due.entries()) {
+    const error = errors.get(index)
+    // Where the answer was lost the next look tells.
+    if ((error as { code?: unknown } | undefined)?.code === 'ENOBUFS') continue
+    if (error !== undefined && !isGone(error)) throw error
+    drain.end(error === undefined)
+  }
+}
+
+async function whomToWaitForAll(
+  ipvs: Ipvs,
+  service: ServiceKey,
+  { connections, signal }: DrainOptions,
+): Promise<(server: Destination) => boolean> {
+  const { protocol } = service
+  if (connections !== undefined || protocol !== undefined) {
+    const all = (connections ?? (protocol === 'tcp' ? 'active' : 'all')) === 'all'
+    return () => all
+  }
+  try {
+    const addresses = new Set<string>()
+    for await (const { protocol, destination } of ipvs.connections({ template: false }, { signal })) {
+      if (protocol !== 'tcp') addresses.add(destination.address)
+    }
+    return ({ address }) => addresses.has(address)
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (!isUnsupportedError(error) && !isKernelError(error)) throw error
+    // What cannot be looked at may be there.
+    return () => true
+  }
 }
 
 /** A service that somebody deleted has no destinations. */
@@ -137,8 +211,12 @@ async function readDestinations(ipvs: Ipvs, service: ServiceKey): Promise<Destin
   }
 }
 
-/** The service (ESRCH) or the destination (ENOENT) is not there any more: as good as deleted by us. */
+/**
+ * The service (ESRCH) or the destination (ENOENT) is not there any more: as good as deleted by us. ENOENT of the family
+ * is another matter: then IPVS itself is gone.
+ */
 export function isGone(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code
-  return code === 'ENOENT' || code === 'ESRCH'
+  return (
+    (isKernelError(error, 'ENOENT') || isKernelError(error, 'ESRCH')) && error.operation.startsWith('ipvs.')
+  )
 }

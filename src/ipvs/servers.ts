@@ -2,7 +2,7 @@ import { type BatchFailure, KernelError } from '../errors/index.js'
 import type { BatchOutcome, CallOptions } from '../netlink/index.js'
 import type { Ipvs } from './client.js'
 import type { IpvsOperation } from './operations.js'
-import { drainServers, type DrainOptions, type DrainResult, isGone } from './drain.js'
+import { checkDrainTimeout, drainServers, type DrainOptions, type DrainResult, isGone } from './drain.js'
 import { destinationId, type DestinationInput, type DestinationKey, type ServiceKey } from './input.js'
 import { changeDestination } from './keep.js'
 import { ServerLedger, type ServersChange } from './ledger.js'
@@ -91,6 +91,7 @@ export class Servers {
    * ServersAbortedError if it was aborted with something done.
    */
   async set(wanted: readonly DestinationInput[], options: SetServersOptions = {}): Promise<ServersChange> {
+    checkDrainTimeout(options.drainTimeoutSeconds, 'options.drainTimeoutSeconds')
     const ledger = new ServerLedger(this.#service, wanted)
     try {
       await this.#settle(wanted, options, ledger)

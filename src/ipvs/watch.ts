@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isKernelError } from '../errors/index.js'
+import { isKernelError, ValidationError } from '../errors/index.js'
 import type { Ipvs } from './client.js'
 import { destinationId, type Service, type ServiceKey } from './input.js'
 import type { Destination } from './wire.js'
@@ -25,6 +25,9 @@ export type ServiceEvent =
   /** Somebody deleted the service. The last event. */
   | { readonly type: 'deleted' }
 
+/** Of Node's timers: 2^31 - 1 milliseconds. */
+const longestInterval = 2_147_483
+
 /** Looks, compares with the look before, tells. What was there at the first look is told by its statistics alone. */
 export async function* watchService(
   ipvs: Ipvs,
@@ -32,6 +35,14 @@ export async function* watchService(
   closed: AbortSignal,
   { intervalSeconds = 1, signal }: WatchOptions = {},
 ): AsyncGenerator<ServiceEvent, void, undefined> {
+  // A timer that cannot be that long goes off at once.
+  if (!(intervalSeconds > 0 && intervalSeconds <= longestInterval)) {
+    throw new ValidationError(
+      'options.intervalSeconds',
+      intervalSeconds,
+      `a number above 0, at most ${longestInterval}`,
+    )
+  }
   const ended = signal === undefined ? closed : AbortSignal.any([signal, closed])
   let before: { service: Service; servers: Map<string, Destination> } | undefined
   while (!ended.aborted) {

@@ -205,9 +205,9 @@ export const destination = attributeTable('IPVS_DEST_ATTR', {
   upperThreshold: attribute(5, 'IPVS_DEST_ATTR_U_THRESH', u32, { always: true }),
   /** New ones again below this many; 0: three quarters of the upper one. */
   lowerThreshold: attribute(6, 'IPVS_DEST_ATTR_L_THRESH', u32, { always: true }),
-  /** TCP connections in a state that carries data. */
+  /** TCP connections in their handshake (since Linux 4.8) and while established; SCTP associations while established. */
   activeConnections: readOnly(7, 'IPVS_DEST_ATTR_ACTIVE_CONNS', u32, { always: true }),
-  /** All others: closing TCP connections, and every UDP flow. */
+  /** All others: closing connections, and every UDP flow. */
   inactiveConnections: readOnly(8, 'IPVS_DEST_ATTR_INACT_CONNS', u32, { always: true }),
   /** Persistence templates that point here. */
   persistentConnections: readOnly(9, 'IPVS_DEST_ATTR_PERSIST_CONNS', u32, { always: true }),
