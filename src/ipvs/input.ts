@@ -61,8 +61,8 @@ export interface ServiceOptions extends Unknown {
    * ones are not in a row.
    */
   readonly persistenceNetmask?: number | string | undefined
-  /** What else tells clients apart: `sip` (Call-ID; of UDP alone). */
-  readonly persistenceEngine?: string | undefined
+  /** What else tells clients apart: `sip` (Call-ID; of UDP alone). Null takes one off that is there. */
+  readonly persistenceEngine?: string | null | undefined
 }
 
 /** A service to make: its key and what may be chosen. */
@@ -195,7 +195,7 @@ export function checkService(input: ServiceInput, path = 'service', refuse = thr
   if (input.onePacket === true && input.protocol !== undefined && input.protocol !== 'udp') {
     refuse(`${path}.onePacket`, true, `false: one-packet scheduling is for udp, not ${input.protocol}`)
   }
-  const engine = input.persistenceEngine
+  const engine = input.persistenceEngine ?? undefined
   if (!persistent && engine !== undefined) {
     refuse(`${path}.persistenceEngine`, engine, 'none without persistence (set persistenceTimeoutSeconds)')
   }
@@ -221,7 +221,7 @@ export function serviceRecord(input: ServiceInput): WireServiceInput {
     schedulerBits(input.schedulerFlags ?? [])
   return {
     family,
-    protocol: protocol,
+    protocol,
     address,
     port,
     firewallMark,
@@ -229,7 +229,7 @@ export function serviceRecord(input: ServiceInput): WireServiceInput {
     flags: { flags, mask: settableFlags },
     persistenceTimeoutSeconds: timeout,
     persistenceNetmask: input.persistenceNetmask ?? (family === 'ipv6' ? 128 : 32),
-    persistenceEngine: input.persistenceEngine,
+    persistenceEngine: input.persistenceEngine ?? undefined,
     unknown: input.unknown,
   }
 }

@@ -61,7 +61,8 @@ export class IpvsService {
 
   /**
    * The service, made if it is not there. One that is there keeps its servers, its connections and every option that
-   * is not given here.
+   * is not given here. Another scheduler than it has leaves it without one for some 20 ms (an RCU grace period), in which
+   * new connections are refused.
    */
   static ensure(input: ServiceInput, options: IpvsServiceOptions = {}): Promise<IpvsService> {
     return IpvsService.#with(input, options, async (ipvs) => {
@@ -127,7 +128,7 @@ export class IpvsService {
     })
   }
 
-  /** Changes the options that are given and keeps the others. Connections stay. */
+  /** Changes the options that are given and keeps the others. Connections stay. Another scheduler: see `ensure`. */
   async update(changes: ServiceOptions, options?: CallOptions): Promise<void> {
     const present = await this.read(options)
     await apply(this.#ipvs, changeService(present, changes), options)
@@ -218,5 +219,6 @@ function differs(present: Service, wanted: ServiceOptions): boolean {
 function comparable(key: (typeof serviceOptionKeys)[number], value: unknown): unknown {
   if (key === 'schedulerFlags') return schedulerBits(value as SchedulerFlag[])
   if (key === 'persistenceNetmask' && typeof value === 'string') return lengthOfDotted(value) ?? value
-  return value
+  // Null is none, as one that was not read.
+  return value ?? undefined
 }

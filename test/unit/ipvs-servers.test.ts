@@ -225,3 +225,27 @@ void t.test('ensure judges what is given by the service that is there', async (t
     /rr/,
   )
 })
+
+void t.test('where IPVS itself is gone, no server is taken for gone', async (t) => {
+  const fake = new FakeIpvs(a)
+  const servers = await serversOf(fake)
+  fake.kernel.unload('IPVS')
+  await t.rejects(servers.remove(a), { code: 'ENOENT', operation: 'genetlink.getFamily' })
+})
+
+void t.test('null takes the persistence engine off', async (t) => {
+  const fake = new FakeIpvs()
+  fake.service = {
+    ...fake.service,
+    protocol: 'tcp',
+    flags: { flags: 3, mask: 0xffff_ffff },
+    persistenceTimeoutSeconds: 60,
+    persistenceEngine: 'other',
+  }
+  const ipvs = await Ipvs.open({ transport: fake.kernel })
+  const service = await IpvsService.ensure({ ...web, persistenceEngine: null }, { ipvs })
+  t.equal(fake.lastService?.persistenceEngine, undefined)
+  t.equal(fake.lastService?.persistenceTimeoutSeconds, 60)
+  await service.update({ persistenceEngine: 'other' })
+  t.equal(fake.lastService?.persistenceEngine, 'other')
+})

@@ -1,6 +1,6 @@
 /** One virtual service behind a fake socket, with a table that a test may change at any moment. */
 import type { Destination, ServiceKey } from '../../../src/index.js'
-import { command, top } from '../../../src/ipvs/wire.js'
+import { command, top, type WireService } from '../../../src/ipvs/wire.js'
 import { type FakeAnswer, FakeKernel, fakeReply, type FakeRequest } from '../../../src/testing/index.js'
 
 export const web: ServiceKey = { protocol: 'tcp', address: '192.0.2.1', port: 80 }
@@ -53,6 +53,8 @@ export class FakeIpvs {
     persistenceNetmask: 32,
     statistics,
   }
+  /** As it was last set. */
+  lastService: Partial<WireService> | undefined
   /** What was changed: `newDestination 10.0.0.1 weight 1`. */
   readonly log: string[] = []
   /** How many servers took connections at the worst moment. */
@@ -84,6 +86,7 @@ export class FakeIpvs {
     if (servers === undefined) return { code: 'ESRCH' }
     if (what === 'getService') return [fakeReply(top, { service: this.service })]
     if (what === 'setService') {
+      this.lastService = service
       this.service = { ...this.service, ...service, statistics }
       return undefined
     }
