@@ -41,8 +41,11 @@ export interface Facts {
   readonly platform: string
   readonly architecture: string
   readonly release: string
-  /** Another network namespace than the current one was asked for. */
-  readonly elsewhere: boolean
+  /**
+   * Where another network namespace than the current one was asked for: what a shell puts before a command to run it
+   * there, `ip netns exec NAME `.
+   */
+  readonly elsewhere: string | undefined
   /** What IPVS said; undefined if it was not asked. */
   readonly answer: { readonly version: string } | { readonly error: unknown } | undefined
   /** Effective capabilities, a bit each (linux/capability.h). */
@@ -68,7 +71,6 @@ export const sysctlNames = [
 export type SysctlName = (typeof sysctlNames)[number]
 
 const CAP_NET_ADMIN = 12n
-const CAP_SYS_MODULE = 16n
 const CAP_SYS_ADMIN = 21n
 
 export function judge(facts: Facts): Diagnosis {
@@ -91,17 +93,17 @@ export function judge(facts: Facts): Diagnosis {
 
 function modulesOf(facts: Facts): Record<string, ModuleState> {
   const conntrack = isOlder(facts.release, 4, 19) ? 'nf_conntrack_ipv4' : 'nf_conntrack'
-  const names = [
-    ['ip_vs', 'CONFIG_IP_VS'],
-    ...Object.keys(schedulers).map((name) => [`ip_vs_${name}`, `CONFIG_IP_VS_${name.toUpperCase()}`]),
-    [conntrack, `CONFIG_${conntrack.toUpperCase()}`],
-  ] as [string, string][]
-  const mayLoad = has(facts, CAP_SYS_MODULE) && facts.initialUserNamespace !== false
-  const states = names.map(([name, option]) => [name, moduleState(name, option, facts.modules, mayLoad)])
+  const names = ['ip_vs', ...Object.keys(schedulers).map((name) => `ip_vs_${name}`), conntrack]
+  const states = names.map((name) => [name, moduleState(name, optionOf(name), facts.modules)])
   const found = Object.fromEntries(states) as Record<string, ModuleState>
   // Where no file tells: it answers, so it is there.
   if (answers(facts) && found['ip_vs'] !== 'loaded') found['ip_vs'] = 'built-in'
   return found
+}
+
+/** Of the kernel's configuration. */
+function optionOf(module: string): string {
+  return `CONFIG_${module.toUpperCase()}`
 }
 
 function kernel({ platform, architecture, release }: Facts): Finding[] {
@@ -127,7 +129,8 @@ function ipvs(facts: Facts, state: ModuleState): Finding[] {
   }
   if (answer === undefined) {
     if (['loaded', 'built-in', 'unknown'].includes(state)) return [presence]
-    const level = state === 'absent' || state === 'locked' ? 'problem' : 'note'
+    const comes = (state === 'loadable' || state === 'host') && facts.modules.autoload
+    const level = comes ? 'note' : 'problem'
     return [{ ...presence, level, ...loading('ip_vs', state, facts) }]
   }
   if ('version' in answer) {
@@ -192,6 +195,9 @@ function loading(
   { release, modules }: Facts,
 ): Pick<Finding, 'meaning' | 'remedy'> {
   const keep = `\`modprobe ${module}\` on the host; a line \`${module}\` in /etc/modules-load.d/ipvs.conf keeps it over a reboot`
+  if ((state === 'loadable' || state === 'host') && !modules.autoload) {
+    return { meaning: 'kernel.modprobe is empty: the kernel loads nothing by itself', remedy: keep }
+  }
   switch (state) {
     case 'loadable':
       return {
@@ -243,9 +249,12 @@ function otherModules(facts: Facts, modules: Readonly<Record<string, ModuleState
           meaning: scheduler
             ? `Services with scheduler ${name.slice('ip_vs_'.length)} are refused with ENOENT`
             : 'Connections of IPVS cannot be tracked (net.ipv4.vs.conntrack)',
+          remedy: `Where it is wanted: a kernel with ${optionOf(name)}${scheduler ? '; else take another scheduler' : ''}`,
         }
       }
-      if (state === 'locked') return { id, level: 'note', title, ...loading(name, state, facts) }
+      // Nothing brings it by itself.
+      if (state === 'locked' || (state !== 'unknown' && !facts.modules.autoload))
+        return { id, level: 'note', title, ...loading(name, state, facts) }
       return {
         id,
         level: 'ok',
@@ -277,7 +286,7 @@ function privileges(facts: Facts): Finding[] {
     const system = has(facts, CAP_SYS_ADMIN)
     findings.push({
       id: 'capability.sys_admin',
-      level: system ? 'ok' : elsewhere ? 'problem' : 'note',
+      level: system ? 'ok' : elsewhere === undefined ? 'note' : 'problem',
       title: system ? 'CAP_SYS_ADMIN is effective' : 'CAP_SYS_ADMIN is missing',
       ...(system
         ? {}
@@ -307,9 +316,8 @@ function privileges(facts: Facts): Finding[] {
   return findings
 }
 
-function network({ loopbackUp: up, sysctl, elsewhere }: Facts): Finding[] {
+function network({ loopbackUp: up, sysctl, elsewhere: enter = '' }: Facts): Finding[] {
   const findings: Finding[] = []
-  const enter = inNamespace(elsewhere)
   if (up !== undefined) {
     findings.push({
       id: 'loopback',
@@ -374,7 +382,7 @@ function network({ loopbackUp: up, sysctl, elsewhere }: Facts): Finding[] {
   return findings
 }
 
-function settings({ settings, release, sysctlWritable, elsewhere }: Facts): Finding[] {
+function settings({ settings, release, sysctlWritable, elsewhere: enter = '' }: Facts): Finding[] {
   if (settings === undefined) return []
   const findings: Finding[] = []
   const note = (name: string, value: unknown, meaning: string, remedy: string): void => {
@@ -382,7 +390,7 @@ function settings({ settings, release, sysctlWritable, elsewhere }: Facts): Find
     findings.push({ id: `sysctl.net.ipv4.vs.${name}`, level: 'note', title, meaning, remedy })
   }
   const set = (name: string, value: number): string =>
-    `\`${inNamespace(elsewhere)}sysctl --write net.ipv4.vs.${name}=${value}\`, or IpvsSettings`
+    `\`${enter}sysctl --write net.ipv4.vs.${name}=${value}\`, or IpvsSettings`
   const { conntrack, expireNodestConn, expireQuiescentTemplate, connReuseMode, runEstimation } = settings
   if (conntrack === false) {
     note(
@@ -430,11 +438,6 @@ function settings({ settings, release, sysctlWritable, elsewhere }: Facts): Find
     })
   }
   return findings
-}
-
-/** What a shell puts before a command for another namespace. */
-function inNamespace(elsewhere: boolean): string {
-  return elsewhere ? 'ip netns exec NAME ' : ''
 }
 
 function has({ capabilities }: Facts, bit: bigint): boolean {

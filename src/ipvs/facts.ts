@@ -29,7 +29,7 @@ export async function gatherFacts(options: DiagnoseOptions): Promise<Facts> {
     platform: process.platform,
     architecture: process.arch,
     release: release(),
-    elsewhere: netns !== undefined,
+    elsewhere: netns === undefined ? undefined : `${enterCommand(netns)} `,
     answer,
     capabilities: effectiveCapabilities(),
     initialUserNamespace: inInitialUserNamespace(),
@@ -39,6 +39,22 @@ export async function gatherFacts(options: DiagnoseOptions): Promise<Facts> {
     sysctlWritable: isWritable('/proc/sys/net/ipv4/ip_forward'),
     settings: await new IpvsSettings(netns).read().catch(() => undefined),
   }
+}
+
+function enterCommand(netns: Netns): string {
+  if (typeof netns === 'string') return `ip netns exec ${quoted(netns)}`
+  const file =
+    'path' in netns
+      ? netns.path
+      : 'pid' in netns
+        ? `/proc/${netns.pid}/ns/net`
+        : `/proc/${process.pid}/fd/${netns.fd}`
+  return `nsenter --net=${quoted(file)}`
+}
+
+/** As a shell takes it. */
+function quoted(text: string): string {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
 async function askIpvs(netns: Netns | undefined, options: CallOptions): Promise<Facts['answer']> {

@@ -4,8 +4,8 @@ import { gunzipSync } from 'node:zlib'
 
 /**
  * - `built-in`, `loaded`: it is there
- * - `loadable`: its file is in sight, and the kernel (at the first use) or this process may load it
- * - `host`: not seen from here, as in most containers; the kernel looks for it in the host's files at the first use
+ * - `loadable`: its file is in sight
+ * - `host`: not seen from here, as in most containers; the kernel looks for it in the host's files
  * - `locked`: the kernel loads no modules any more (kernel.modules_disabled)
  * - `absent`: this kernel was built without it, or its package is not installed
  * - `unknown`: nothing in sight tells
@@ -26,12 +26,12 @@ export interface ModuleFacts {
   readonly config: ReadonlyMap<string, string> | undefined
   /** kernel.modules_disabled. */
   readonly locked: boolean
-  /** kernel.modprobe: what the kernel starts to load one; empty: nothing. */
+  /** The kernel loads one at its first use: kernel.modprobe, what it starts for that, is not empty (or not in sight). */
   readonly autoload: boolean
 }
 
 /** @param option  Of the kernel's configuration: `CONFIG_IP_VS`. */
-export function moduleState(name: string, option: string, facts: ModuleFacts, mayLoad: boolean): ModuleState {
+export function moduleState(name: string, option: string, facts: ModuleFacts): ModuleState {
   const { loaded, present, builtIn, files, config } = facts
   if (loaded?.has(name) === true) return 'loaded'
   if (builtIn?.has(name) === true || config?.get(option) === 'y' || present?.has(name) === true)
@@ -40,7 +40,7 @@ export function moduleState(name: string, option: string, facts: ModuleFacts, ma
   if (loaded === undefined) return 'unknown'
   if (files !== undefined && !files.has(name)) return 'absent'
   if (facts.locked) return 'locked'
-  return files !== undefined && (facts.autoload || mayLoad) ? 'loadable' : 'host'
+  return files !== undefined ? 'loadable' : 'host'
 }
 
 /** @param root  Where /proc, /sys, /lib and /boot are. */
@@ -54,7 +54,7 @@ export function readModuleFacts(release: string, root = ''): ModuleFacts {
     files: namesIn(readText(`${folder}/modules.dep`), /[^/\n:]+(?=\.ko[.\w]*:)/gm),
     config: readConfig(root, release),
     locked: setting('modules_disabled') === '1',
-    autoload: (setting('modprobe') ?? '') !== '',
+    autoload: setting('modprobe') !== '',
   }
 }
 

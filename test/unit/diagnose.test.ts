@@ -49,7 +49,7 @@ const good: Facts = {
   platform: 'linux',
   architecture: 'x64',
   release: '6.12.1-amd64',
-  elsewhere: false,
+  elsewhere: undefined,
   answer: { version: '1.2.1' },
   capabilities: everything,
   initialUserNamespace: true,
@@ -154,15 +154,15 @@ void t.test('each thing that is missing is told with what to do', async (t) => {
     ['no CAP_SYS_ADMIN', { capabilities: without(21n) }, [['capability.sys_admin', 'note', /SYS_ADMIN/]]],
     [
       'no CAP_SYS_ADMIN for another namespace',
-      { capabilities: without(21n), elsewhere: true },
+      { capabilities: without(21n), elsewhere: 'ip netns exec blue ' },
       [['capability.sys_admin', 'problem', /SYS_ADMIN/]],
     ],
     ['no CAP_SYS_MODULE where all is loaded', { capabilities: without(16n) }, []],
     ['lo down', { loopbackUp: false }, [['loopback', 'problem', /`ip link set lo up`/]]],
     [
       'lo down in another namespace',
-      { loopbackUp: false, elsewhere: true },
-      [['loopback', 'problem', /`ip netns exec NAME ip link set lo up`/]],
+      { loopbackUp: false, elsewhere: 'ip netns exec blue ' },
+      [['loopback', 'problem', /`ip netns exec blue ip link set lo up`/]],
     ],
     [
       'no forwarding',
@@ -232,7 +232,27 @@ void t.test('each thing that is missing is told with what to do', async (t) => {
           files: new Set(ourModules.filter((name) => name !== 'ip_vs_twos')),
         },
       },
-      [['module.ip_vs_twos', 'note', /scheduler twos.*ENOENT/]],
+      [['module.ip_vs_twos', 'note', /scheduler twos.*ENOENT.*CONFIG_IP_VS_TWOS/]],
+    ],
+    [
+      'a kernel without connection tracking',
+      {
+        modules: {
+          ...modules,
+          loaded: new Set(ourModules.filter((name) => name !== 'nf_conntrack')),
+          files: new Set(ourModules.filter((name) => name !== 'nf_conntrack')),
+        },
+      },
+      [['module.nf_conntrack', 'note', /tracked.*CONFIG_NF_CONNTRACK/]],
+    ],
+    [
+      'a kernel that loads nothing by itself',
+      { answer: undefined, modules: { ...modules, loaded: new Set(), autoload: false } },
+      ourModules.map((name): [string, 'problem' | 'note', RegExp] => [
+        `module.${name}`,
+        name === 'ip_vs' ? 'problem' : 'note',
+        new RegExp(`file is here.*kernel\\.modprobe is empty.*\`modprobe ${name}\``),
+      ]),
     ],
   ]
   for (const [what, facts, expected] of cases) {
@@ -291,8 +311,8 @@ void t.test('modules: each state from the files that tell it', async (t) => {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), content)
   }
-  const state = (name: string, mayLoad = false): string =>
-    moduleState(name, `CONFIG_${name.toUpperCase()}`, readModuleFacts(release, root), mayLoad)
+  const state = (name: string): string =>
+    moduleState(name, `CONFIG_${name.toUpperCase()}`, readModuleFacts(release, root))
 
   t.equal(state('ip_vs'), 'unknown', 'no file at all')
   write(
@@ -310,14 +330,16 @@ void t.test('modules: each state from the files that tell it', async (t) => {
     'kernel/net/netfilter/ipvs/ip_vs_mh.ko.xz: kernel/net/netfilter/ipvs/ip_vs.ko.xz\nkernel/net/netfilter/ipvs/ip-vs-dh.ko:\n',
   )
   t.equal(state('ip_vs_sh'), 'built-in')
-  t.equal(state('ip_vs_mh'), 'host', 'nothing may load it')
-  t.equal(state('ip_vs_mh', true), 'loadable', 'CAP_SYS_MODULE')
+  t.equal(state('ip_vs_mh'), 'loadable')
+  t.ok(readModuleFacts(release, root).autoload, 'what is not in sight is taken to be as usual')
+  write('proc/sys/kernel/modprobe', '\n')
+  t.notOk(readModuleFacts(release, root).autoload)
   write('proc/sys/kernel/modprobe', '/sbin/modprobe\n')
-  t.equal(state('ip_vs_mh'), 'loadable', 'the kernel itself')
+  t.ok(readModuleFacts(release, root).autoload)
   t.equal(state('ip_vs_dh'), 'loadable', 'a dash for an underscore')
   t.equal(state('ip_vs_twos'), 'absent')
   write('proc/sys/kernel/modules_disabled', '1\n')
-  t.equal(state('ip_vs_mh', true), 'locked')
+  t.equal(state('ip_vs_mh'), 'locked')
   t.equal(state('ip_vs'), 'loaded')
   mkdirSync(join(root, 'sys/module/ip_vs_nq'), { recursive: true })
   t.equal(state('ip_vs_nq'), 'built-in', 'in /sys/module and not loaded')
