@@ -51,6 +51,7 @@ NAPI_MODULE_INIT() {
       {.utf8name = "bindMount", .method = bind_mount, .attributes = napi_enumerable},
       {.utf8name = "shareMount", .method = share_mount, .attributes = napi_enumerable},
       {.utf8name = "unmount", .method = unmount, .attributes = napi_enumerable},
+      {.utf8name = "releaseDescriptor", .method = release_descriptor, .attributes = napi_enumerable},
       {.utf8name = "closeDescriptor", .method = close_descriptor, .attributes = napi_enumerable},
   };
   return check(env, napi_define_properties(env, exports, COUNT(properties), properties)) ? exports : NULL;

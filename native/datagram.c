@@ -62,6 +62,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
     drop(socket);
     return NULL;
   }
+  descriptor_returned(socket->environment, (int)fd);
   return self;
 }
 

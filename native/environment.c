@@ -1,6 +1,8 @@
 #include "environment.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -58,6 +60,7 @@ static void release(napi_env env, void *data, void *hint) {
   (void)hint;
   struct environment *environment = data;
   pthread_mutex_destroy(&environment->lock);
+  free(environment->lent);
   free(environment);
 }
 
@@ -68,10 +71,40 @@ static void wake_closed(uv_handle_t *handle) {
   napi_remove_async_cleanup_hook(environment->hook);
 }
 
+enum { WORD_BITS = 64 };
+
+bool descriptor_lent(struct environment *environment, int fd) {
+  size_t word = (size_t)fd / WORD_BITS;
+  if (word >= environment->lent_words) {
+    size_t words = (word + 1) * 2;
+    uint64_t *lent = realloc(environment->lent, words * sizeof(*lent));
+    if (lent == NULL) return false;
+    memset(lent + environment->lent_words, 0, (words - environment->lent_words) * sizeof(*lent));
+    environment->lent = lent;
+    environment->lent_words = words;
+  }
+  environment->lent[word] |= (uint64_t)1 << fd % WORD_BITS;
+  return true;
+}
+
+void descriptor_returned(struct environment *environment, int fd) {
+  size_t word = (size_t)fd / WORD_BITS;
+  if (word < environment->lent_words) environment->lent[word] &= ~((uint64_t)1 << fd % WORD_BITS);
+}
+
+static void close_lent(struct environment *environment) {
+  for (size_t fd = 0; fd < environment->lent_words * WORD_BITS; fd++) {
+    if (environment->lent[fd / WORD_BITS] >> fd % WORD_BITS & 1) close((int)fd);
+  }
+  environment->lent_words = 0;
+}
+
 static void end_if_idle(struct environment *environment) {
   if (!environment->ending || environment->activities != NULL || environment->wake == NULL) return;
   uv_handle_t *wake = (uv_handle_t *)environment->wake;
   environment->wake = NULL;
+  /* Not before: a thread may have been reading one, or libuv polling it. */
+  close_lent(environment);
   napi_async_destroy(environment->env, environment->context);
   uv_close(wake, wake_closed);
 }

@@ -34,6 +34,12 @@ struct environment {
   struct activity *activities;
   napi_async_context context;
   napi_async_cleanup_hook_handle hook;
+  /*
+   * Descriptors that JavaScript holds as bare numbers, one bit for each. A worker may be ended at any statement and runs
+   * no `finally` then: those still set are closed with the environment.
+   */
+  uint64_t *lent;
+  size_t lent_words;
 
   /* Other threads hand over here. */
   pthread_mutex_t lock;
@@ -46,6 +52,11 @@ struct environment {
 /* Makes the instance data; false with an exception pending. */
 bool environment_create(napi_env env);
 struct environment *environment_of(napi_env env);
+
+/* A descriptor is lent to JavaScript from here on; false if memory lacks. */
+bool descriptor_lent(struct environment *environment, int fd);
+/* It is closed, or belongs to somebody else: its number may soon be another's. Nothing if it was not lent. */
+void descriptor_returned(struct environment *environment, int fd);
 
 void activity_started(struct environment *environment, struct activity *activity);
 void activity_ended(struct environment *environment, struct activity *activity);

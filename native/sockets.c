@@ -197,12 +197,23 @@ napi_value open_socket(napi_env env, napi_callback_info info) {
   return throw_error(env, error, failed);
 }
 
+napi_value release_descriptor(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  int64_t fd;
+  if (!read_arguments(env, info, arguments, COUNT(arguments)) || !read_integer(env, arguments[0], 0, INT_MAX, &fd)) {
+    return NULL;
+  }
+  descriptor_returned(environment_of(env), (int)fd);
+  return NULL;
+}
+
 napi_value close_descriptor(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
   int64_t fd;
   if (!read_arguments(env, info, arguments, COUNT(arguments)) || !read_integer(env, arguments[0], 0, INT_MAX, &fd)) {
     return NULL;
   }
+  descriptor_returned(environment_of(env), (int)fd);
   /* On Linux the descriptor is gone also after EINTR. */
   if (close((int)fd) != 0 && errno != EINTR) return throw_error(env, errno, "close");
   return NULL;

@@ -7,6 +7,7 @@
 napi_value open_socket(napi_env env, napi_callback_info info);
 napi_value wait_writable(napi_env env, napi_callback_info info);
 napi_value cancel_wait(napi_env env, napi_callback_info info);
+napi_value release_descriptor(napi_env env, napi_callback_info info);
 napi_value close_descriptor(napi_env env, napi_callback_info info);
 
 #endif

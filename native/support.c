@@ -1,11 +1,13 @@
 #include "support.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "environment.h"
 #include "uv_names.h"
 
 /* Copying is cheaper than an external buffer up to about this size. */
@@ -162,7 +164,12 @@ napi_value adopt_bytes(napi_env env, uint8_t *bytes, size_t length) {
 
 napi_value descriptor_value(napi_env env, int fd) {
   napi_value value;
+  if (!descriptor_lent(environment_of(env), fd)) {
+    close(fd);
+    return throw_error(env, ENOMEM, "malloc");
+  }
   if (check(env, napi_create_int32(env, fd, &value))) return value;
+  descriptor_returned(environment_of(env), fd);
   close(fd);
   return NULL;
 }

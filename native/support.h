@@ -47,7 +47,7 @@ napi_value copy_bytes(napi_env env, const uint8_t *bytes, size_t length);
 /* A Uint8Array over bytes from malloc(), which it owns from here on (also if this fails). */
 napi_value adopt_bytes(napi_env env, uint8_t *bytes, size_t length);
 
-/* A descriptor that JavaScript owns from here on; closed if there is no number to give. */
+/* A descriptor that is lent to JavaScript (environment.h) from here on; closed if there is no number to give. */
 napi_value descriptor_value(napi_env env, int fd);
 
 void define_method(napi_property_descriptor *property, const char *name, napi_callback method);

@@ -118,7 +118,12 @@ export interface NativeDatagramSocket {
   close(): void
 }
 
-/** What `native/` exports. Every function with a `netnsFd` enters that namespace on a short-lived thread; -1 is here. */
+/**
+ * What `native/` exports. Every function with a `netnsFd` enters that namespace on a short-lived thread; -1 is here.
+ *
+ * A descriptor that it returns is lent: the addon closes it when the thread of JavaScript ends, unless it was closed,
+ * released or taken over by a DatagramSocket before.
+ */
 export interface NativeAddon {
   readonly NetlinkSocket: new (options: NativeNetlinkOptions) => NativeNetlinkSocket
   readonly DatagramSocket: new (fd: number) => NativeDatagramSocket
@@ -142,6 +147,15 @@ export interface NativeAddon {
   shareMount(path: string): void
   /** umount2(path, MNT_DETACH). */
   unmount(path: string): void
+  /**
+   * It is somebody else's from here on, as libuv's or the user's. To be called before it is handed over: a worker may be
+   * ended in between, and closing a number twice may close another's descriptor.
+   */
+  releaseDescriptor(fd: number): void
+  /**
+   * What the addon opened is closed by this and not by node:fs, which warns in worker threads of descriptors that it did
+   * not open itself.
+   */
   closeDescriptor(fd: number): void
 }
 

@@ -7,7 +7,8 @@
 import { readSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { MalformedMessageError } from '../errors/index.js'
-import { closeDescriptor, type Netns, openFile, readFile } from '../net/index.js'
+import { borrowFile, closeDescriptor } from '../net/files.js'
+import { type Netns, readFile } from '../net/index.js'
 
 export interface ProcOptions {
   /** The network namespace; the current one if left out. */
@@ -84,7 +85,7 @@ const readsBetweenLooks = 16
  * @throws KernelError ENOENT if IPVS is not loaded.
  */
 export async function readProcTable({ netns }: ProcOptions = {}): Promise<ProcTable> {
-  const fd = openFile('/proc/net/ip_vs', { netns })
+  const fd = borrowFile('/proc/net/ip_vs', { netns })
   try {
     const parser = new TableParser()
     let buffer = new Uint8Array(bufferBytes)

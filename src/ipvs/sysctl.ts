@@ -1,5 +1,5 @@
 /** The settings of IPVS in one network namespace: `net.ipv4.vs.*`, typed. */
-import { closeSync, constants, promises, readdirSync, readFileSync } from 'node:fs'
+import { constants, promises, readdirSync, readFileSync } from 'node:fs'
 import {
   BatchError,
   type BatchFailure,
@@ -7,7 +7,7 @@ import {
   UnsupportedError,
   ValidationError,
 } from '../errors/index.js'
-import { openFile } from '../net/files.js'
+import { borrowFile, closeDescriptor } from '../net/files.js'
 import type { Netns } from '../net/index.js'
 import { absent } from './absent.js'
 import {
@@ -64,7 +64,7 @@ export class IpvsSettings {
         }
       }
     } finally {
-      closeSync(folder)
+      closeDescriptor(folder)
     }
     const [first] = failures
     if (first === undefined) return
@@ -77,7 +77,7 @@ export class IpvsSettings {
     try {
       return work(`/proc/self/fd/${folder}`)
     } finally {
-      closeSync(folder)
+      closeDescriptor(folder)
     }
   }
 
@@ -87,7 +87,7 @@ export class IpvsSettings {
    */
   #open(): number {
     try {
-      return openFile('/proc/sys/net/ipv4/vs', {
+      return borrowFile('/proc/sys/net/ipv4/vs', {
         netns: this.netns,
         flags: constants.O_RDONLY | constants.O_DIRECTORY,
       })

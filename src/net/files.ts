@@ -1,4 +1,4 @@
-import { closeSync, constants, readSync, writeSync } from 'node:fs'
+import { constants, readSync, writeSync } from 'node:fs'
 import { loadNative } from '../native.js'
 import { attempt, netError } from './failure.js'
 import { describeNetns, type Netns, withNamespaceFd } from './namespace.js'
@@ -19,12 +19,22 @@ export interface ReadOptions extends FileOptions {
 
 /**
  * Opens a file as the namespace sees it and returns a descriptor that is the caller's to close: what stands below
- * /proc/net and /proc/sys/net depends on the namespace of the thread that opens it. `flags` as in open(2); read-only
- * unless said.
+ * /proc/net and /proc/sys/net depends on the namespace of the thread that opens it. It also outlives a worker thread
+ * that opened it. `flags` as in open(2); read-only unless said.
  *
  * @throws KernelError
  */
 export function openFile(
+  path: string,
+  options: FileOptions & { readonly flags?: number | undefined } = {},
+): number {
+  const fd = borrowFile(path, options)
+  loadNative().releaseDescriptor(fd)
+  return fd
+}
+
+/** The same for the house itself: a descriptor that goes with the thread, and by `closeDescriptor()` before. */
+export function borrowFile(
   path: string,
   { netns, flags = constants.O_RDONLY }: FileOptions & { readonly flags?: number | undefined } = {},
 ): number {
@@ -35,12 +45,12 @@ export function openFile(
 
 /** Closes a descriptor; one that is closed already throws EBADF. */
 export function closeDescriptor(fd: number): void {
-  closeSync(fd)
+  loadNative().closeDescriptor(fd)
 }
 
 /** The whole of a small file (a setting below /proc/sys) as text, at once. */
 export function readFile(path: string, options: FileOptions = {}): string {
-  const fd = openFile(path, options)
+  const fd = borrowFile(path, options)
   return attempt('file.read', objectOf(path, options.netns), hints, () => {
     try {
       // Sizes below /proc are 0, so it is read until it ends.
@@ -52,19 +62,19 @@ export function readFile(path: string, options: FileOptions = {}): string {
       }
       return text + decoder.decode()
     } finally {
-      closeSync(fd)
+      closeDescriptor(fd)
     }
   })
 }
 
 /** Writes a file with one write(2), which is how a setting below /proc/sys takes its value. */
 export function writeFile(path: string, content: string | Uint8Array, options: FileOptions = {}): void {
-  const fd = openFile(path, { netns: options.netns, flags: constants.O_WRONLY })
+  const fd = borrowFile(path, { netns: options.netns, flags: constants.O_WRONLY })
   attempt('file.write', objectOf(path, options.netns), hints, () => {
     try {
       writeSync(fd, typeof content === 'string' ? new TextEncoder().encode(content) : content)
     } finally {
-      closeSync(fd)
+      closeDescriptor(fd)
     }
   })
 }
@@ -79,7 +89,7 @@ export async function* readChunks(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   signal?.throwIfAborted()
   const addon = loadNative()
-  const fd = openFile(path, { netns })
+  const fd = borrowFile(path, { netns })
   try {
     for (;;) {
       const piece = await addon.readSome(fd, chunkBytes)
@@ -92,7 +102,7 @@ export async function* readChunks(
   } catch (error) {
     throw netError(error, 'file.read', objectOf(path, netns), hints)
   } finally {
-    closeSync(fd)
+    closeDescriptor(fd)
   }
 }
 

@@ -59,7 +59,7 @@ export class NetworkNamespace {
         addon.bindMount(fd, path)
         return new NetworkNamespace(fd, name)
       } catch (error) {
-        if (fd !== undefined) closeSync(fd)
+        if (fd !== undefined) addon.closeDescriptor(fd)
         unlinkSync(path)
         throw error
       }
@@ -105,8 +105,9 @@ export class NetworkNamespace {
   /** Closes the descriptor. */
   close(): void {
     if (this.#fd < 0) return
-    closeSync(this.#fd)
+    const fd = this.#fd
     this.#fd = -1
+    loadNative().closeDescriptor(fd)
   }
 
   /** As `close()`. */
@@ -127,7 +128,7 @@ export function withNamespaceFd<T>(netns: Netns | undefined, work: (fd: number) 
   try {
     return work(fd)
   } finally {
-    closeSync(fd)
+    loadNative().closeDescriptor(fd)
   }
 }
 
@@ -135,7 +136,7 @@ export function withNamespaceFd<T>(netns: Netns | undefined, work: (fd: number) 
 function openNetns(netns: Netns | undefined): number {
   const path = netnsPath(netns)
   return attempt('netns.open', netns === undefined ? undefined : describeNetns(netns), hints, () =>
-    openSync(path, constants.O_RDONLY),
+    loadNative().openFile(-1, path, constants.O_RDONLY),
   )
 }
 

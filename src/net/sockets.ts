@@ -35,6 +35,12 @@ export interface ConnectOptions extends SocketOptions {
 
 /** A listening TCP socket in the namespace, as a descriptor for `server.listen({ fd })`, which takes it over. */
 export function openTcpListener(options: TcpListenOptions = {}): number {
+  const fd = borrowTcpListener(options)
+  loadNative().releaseDescriptor(fd)
+  return fd
+}
+
+function borrowTcpListener(options: TcpListenOptions): number {
   const place = placeOf(options)
   return openIn('tcp.listen', place.object, options, {
     ...place.own,
@@ -52,12 +58,14 @@ export async function listenTcp<S extends Server = Server>(
   options: TcpListenOptions = {},
   server: S = createServer() as S,
 ): Promise<S> {
-  const fd = openTcpListener(options)
+  const addon = loadNative()
+  const fd = borrowTcpListener(options)
   try {
+    addon.releaseDescriptor(fd)
     server.listen({ fd })
   } catch (error) {
     // It is listening elsewhere already, and has not taken this one over.
-    loadNative().closeDescriptor(fd)
+    addon.closeDescriptor(fd)
     throw error
   }
   try {
@@ -93,6 +101,7 @@ export async function connectTcp(options: ConnectOptions): Promise<Socket> {
     const connected = addon.waitWritable(fd, deadlineMilliseconds)
     signal?.addEventListener('abort', cancel, { once: true })
     await connected
+    addon.releaseDescriptor(fd)
     return new Socket({ fd, readable: true, writable: true })
   } catch (error) {
     addon.closeDescriptor(fd)
@@ -110,10 +119,12 @@ export async function openUdp(options: ListenOptions = {}): Promise<UdpSocket> {
   const fd = openIn('udp.open', place.object, options, { ...place.own, type: SOCK_DGRAM })
   const socket = createUdpSocket(place.own.family === AF_INET6 ? 'udp6' : 'udp4')
   const listening = once(socket, 'listening')
+  const addon = loadNative()
   try {
+    addon.releaseDescriptor(fd)
     socket.bind({ fd })
   } catch (error) {
-    loadNative().closeDescriptor(fd)
+    addon.closeDescriptor(fd)
     socket.close()
     throw netError(error, 'udp.open', place.object, hints)
   }

@@ -34,6 +34,7 @@ import {
   rtnetlink,
   setLink,
 } from '../native/messages.js'
+import { scenario } from '../native/process.js'
 
 const here = readlinkSync('/proc/self/ns/net')
 const bytesOf = (address: string) => parseAddress(address)!
@@ -105,6 +106,10 @@ t.test(
     }
   },
 )
+
+t.test('namespaces go with the thread that made them, also if it is ended', async (t) => {
+  t.match(await scenario('namespaces'), { code: 0, output: 'left open: 0\n', errors: '' })
+})
 
 t.test('names are those of `ip netns`', async (t) => {
   const name = `viaduct-test-${process.pid}`

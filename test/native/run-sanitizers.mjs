@@ -32,7 +32,7 @@ const sanitize = [
 /** Test files that use the addon and nothing that is not copied. */
 const files = ['unit/addon.test.js', 'kernel/net.test.js', 'kernel/net-events.test.js']
 /** Scenarios after which nothing of the addon's may be left allocated. */
-const scenarios = ['threads', 'collected', 'exits', 'throws']
+const scenarios = ['threads', 'namespaces', 'collected', 'exits', 'throws']
 
 /** How a frame of the addon's reads: the sanitizers give the path, valgrind the name of the file (thread.c is libuv's too). */
 const ownSources = readdirSync(path.join(root, 'native')).filter(

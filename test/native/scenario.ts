@@ -1,8 +1,21 @@
 /** What needs a process of its own: `node [--expose-gc] scenario.js NAME`. The parent looks at how it ends. */
-import { writeSync } from 'node:fs'
+import { once } from 'node:events'
+import { readlinkSync, writeSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { Worker, isMainThread, parentPort, threadId, workerData } from 'node:worker_threads'
 import { fileURLToPath } from 'node:url'
 import { ExchangeKind, loadNative } from '../../src/native.js'
+import {
+  closeDescriptor,
+  connectTcp,
+  listenTcp,
+  NetworkNamespace,
+  openFile,
+  openTcpListener,
+  openUdp,
+  readFile,
+  readLines,
+} from '../../src/net/index.js'
 import {
   dumpLinks,
   exchangeNow,
@@ -123,29 +136,46 @@ const scenarios: Readonly<Record<string, () => Promise<void> | void>> = {
   /** Threads that use the addon at once, and ones that are ended with everything in flight. */
   async threads() {
     await Promise.all(Array.from({ length: 4 }, () => workerEnds({ what: 'works' })))
-    const addon = loadNative()
-    const shared = {
-      listener: addon.openSocket(-1, { family: 2, type: 1, protocol: 0, bindPort: 0, listenBacklog: 1 }),
-      file: addon.openFile(-1, '/proc/kallsyms', 0),
-    }
-    const before = openDescriptors()
-    for (let round = 0; round < 15; round++) {
-      const worker = startWorker({ what: 'hangs', ...shared })
-      await new Promise((resolve, reject) => {
-        worker.once('message', resolve)
-        worker.once('error', reject)
-      })
-      await worker.terminate()
-    }
-    say(`left open: ${openDescriptors() - before}`)
+    // Where nobody accepts, the first connection waits in the queue and the next ones come to nothing.
+    const port = portOf(openTcpListener({ address: '127.0.0.1', backlog: 0 }))
+    say(`left open: ${await leftBy({ what: 'hangs', port })}`)
+  },
+
+  /** The same with namespaces, which their descriptors hold. */
+  async namespaces() {
+    say(`left open: ${await leftBy({ what: 'makes namespaces' })}`)
   },
 }
 
 interface Task {
-  readonly what: 'works' | 'hangs'
-  /** Descriptors that the thread uses and does not own. */
-  readonly listener?: number
-  readonly file?: number
+  readonly what: 'works' | 'hangs' | 'makes namespaces'
+  readonly port?: number
+}
+
+/** The port of a TCP socket over IPv4. */
+function portOf(fd: number): number {
+  const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[0]
+  const row = readFile('/proc/net/tcp')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .find((fields) => fields[9] === inode)
+  return Number.parseInt(row?.[1]?.split(':')[1] ?? '', 16)
+}
+
+/** How many descriptors are left by threads that are ended in the midst of it. */
+async function leftBy(task: Task): Promise<number> {
+  let before = 0
+  for (let round = 0; round < 15; round++) {
+    const worker = startWorker(task)
+    await new Promise((resolve, reject) => {
+      worker.once('message', resolve)
+      worker.once('error', reject)
+    })
+    await worker.terminate()
+    // With the first, libuv opens some for the whole process.
+    if (round === 0) before = openDescriptors()
+  }
+  return openDescriptors() - before
 }
 
 function startWorker(task: Task): Worker {
@@ -161,23 +191,48 @@ async function workerEnds(task: Task): Promise<void> {
 }
 
 async function inWorker(): Promise<void> {
-  const { what, listener = -1, file = -1 } = workerData as Task
+  const { what, port = 0 } = workerData as Task
+  // Such as node:fs gives when it closes what it has not opened.
+  process.on('warning', (warning) => {
+    throw warning
+  })
+  if (what === 'works') return works()
+  if (what === 'hangs') await hangs(port)
+  else NetworkNamespace.create()
+  parentPort?.postMessage('ready')
+  await new Promise(() => undefined)
+}
+
+async function works(): Promise<void> {
   const socket = openNetlink()
-  if (what === 'works') {
-    for (let round = 1; round <= 1000; round++) {
-      const { bytes } = exchangeNow(socket, request(getLoopback(round)))
-      const sequences = new Set(replies(bytes).map((reply) => reply.sequence))
-      if (sequences.size !== 1 || !sequences.has(round))
-        throw new Error(`thread ${threadId}: crossed replies`)
-    }
-    for (let round = 1; round <= 50; round++) {
-      const bytes = request(dumpLinks(round))
-      const answer = await socket.exchange(bytes, bytes.length, ExchangeKind.dumps, 5000)
-      if (replies(answer.bytes).at(-1)?.type !== 3) throw new Error(`thread ${threadId}: a dump without end`)
-    }
-    // Closes nothing: what is open goes with the thread.
-    return
+  for (let round = 1; round <= 1000; round++) {
+    const { bytes } = exchangeNow(socket, request(getLoopback(round)))
+    const sequences = new Set(replies(bytes).map((reply) => reply.sequence))
+    if (sequences.size !== 1 || !sequences.has(round)) throw new Error(`thread ${threadId}: crossed replies`)
   }
+  for (let round = 1; round <= 50; round++) {
+    const bytes = request(dumpLinks(round))
+    const answer = await socket.exchange(bytes, bytes.length, ExchangeKind.dumps, 5000)
+    if (replies(answer.bytes).at(-1)?.type !== 3) throw new Error(`thread ${threadId}: a dump without end`)
+  }
+  const namespace = NetworkNamespace.open()
+  readFile('/proc/sys/net/ipv4/ip_forward')
+  closeDescriptor(openFile('/proc/net/dev'))
+  for await (const _line of readLines('/proc/kallsyms')) break
+  namespace.close()
+  const server = await listenTcp({ address: '127.0.0.1' })
+  const accepted = once(server, 'connection')
+  const client = await connectTcp({ address: '127.0.0.1', port: (server.address() as AddressInfo).port })
+  const [peer] = (await accepted) as [typeof client]
+  client.destroy()
+  peer.destroy()
+  server.close()
+  const udp = await openUdp({ address: '127.0.0.1' })
+  udp.close()
+  // Closes no more: what is open goes with the thread.
+}
+
+async function hangs(port: number): Promise<void> {
   const addon = loadNative()
   for (let count = 0; count < 3; count++) hang()
   const events = openNetlink()
@@ -185,11 +240,15 @@ async function inWorker(): Promise<void> {
   events.startReceiving(() => undefined)
   const udp = new addon.DatagramSocket(addon.openSocket(-1, { family: 2, type: 2, protocol: 0, bindPort: 0 }))
   udp.startReceiving(() => undefined)
+  const listener = addon.openSocket(-1, { family: 2, type: 1, protocol: 0, bindPort: 0, listenBacklog: 1 })
   // A listening socket never gets writable.
   addon.waitWritable(listener, 600_000).catch(() => undefined)
-  addon.readSome(file, 1 << 24).catch(() => undefined)
-  parentPort?.postMessage('ready')
-  await new Promise(() => undefined)
+  addon.readSome(addon.openFile(-1, '/proc/kallsyms', 0), 1 << 24).catch(() => undefined)
+  for (let count = 0; count < 3; count++) {
+    connectTcp({ address: '127.0.0.1', port, deadlineMilliseconds: 600_000 }).catch(() => undefined)
+  }
+  const lines = readLines('/proc/kallsyms')
+  await lines.next()
 }
 
 if (!isMainThread) await inWorker()

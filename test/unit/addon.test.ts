@@ -360,5 +360,5 @@ t.test('what is collected with requests in flight settles them and leaves no des
 
 t.test('threads use it at once, and may be ended with everything in flight', async (t) => {
   const ended = await scenario('threads')
-  t.match(ended, { code: 0, output: 'left open: 0\n' })
+  t.match(ended, { code: 0, output: 'left open: 0\n', errors: '' })
 })
