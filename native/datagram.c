@@ -23,6 +23,9 @@ struct datagram_socket {
   uint8_t *buffer;
 };
 
+/* Any number that no other class has. */
+static const napi_type_tag tag = {0xe3307b9d1c5f4286u, 0x84d2a6f9715b0e3cu};
+
 static void close_now(struct datagram_socket *socket) {
   if (socket->fd >= 0) close(socket->fd);
   socket->fd = -1;
@@ -43,11 +46,10 @@ static void collected(napi_env env, void *data, void *hint) {
 
 static napi_value construct(napi_env env, napi_callback_info info) {
   napi_value self, arguments[1];
-  size_t count = COUNT(arguments);
   int64_t fd;
   int family;
   socklen_t size = sizeof(family);
-  if (!check(env, napi_get_cb_info(env, info, &count, arguments, &self, NULL)) ||
+  if (!read_construction(env, info, &self, arguments, COUNT(arguments)) ||
       !read_integer(env, arguments[0], 0, INT_MAX, &fd)) {
     return NULL;
   }
@@ -56,7 +58,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
   if (socket == NULL) return throw_error(env, ENOMEM, "malloc");
   *socket = (struct datagram_socket){
       .environment = environment_of(env), .fd = (int)fd, .family = family, .references = 1};
-  if (!check(env, napi_wrap(env, self, socket, collected, NULL, NULL))) {
+  if (!wrap_tagged(env, self, &tag, socket, collected)) {
     /* It was not taken over, so it stays the caller's. */
     socket->fd = -1;
     drop(socket);
@@ -67,7 +69,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
 }
 
 static napi_value get_fd(napi_env env, napi_callback_info info) {
-  struct datagram_socket *socket = read_receiver(env, info, NULL, 0);
+  struct datagram_socket *socket = read_tagged(env, info, &tag);
   napi_value value;
   return socket != NULL && check(env, napi_create_int32(env, socket->fd, &value)) ? value : NULL;
 }

@@ -46,6 +46,9 @@ struct netlink_socket {
   size_t overflow_length;
 };
 
+/* Any number that no other class has. */
+static const napi_type_tag tag = {0x5bd1f4c0a79e4a1du, 0x9c6b3f0e2d8817a4u};
+
 /* An exchange on a thread of its own. */
 struct job {
   struct completion completion;
@@ -180,9 +183,8 @@ static int open_socket_with(const struct socket_options *options, uint32_t *port
 
 static napi_value construct(napi_env env, napi_callback_info info) {
   napi_value self, arguments[1];
-  size_t count = COUNT(arguments);
   struct socket_options options;
-  if (!check(env, napi_get_cb_info(env, info, &count, arguments, &self, NULL)) ||
+  if (!read_construction(env, info, &self, arguments, COUNT(arguments)) ||
       !read_options(env, arguments[0], &options)) {
     return NULL;
   }
@@ -197,7 +199,7 @@ static napi_value construct(napi_env env, napi_callback_info info) {
     free(socket);
     return throw_error(env, opening.error, opening.syscall);
   }
-  if (!check(env, napi_wrap(env, self, socket, collected, NULL, NULL))) {
+  if (!wrap_tagged(env, self, &tag, socket, collected)) {
     drop(socket);
     return NULL;
   }
@@ -216,7 +218,7 @@ static napi_value close_socket(napi_env env, napi_callback_info info) {
 }
 
 static napi_value get_fd(napi_env env, napi_callback_info info) {
-  struct netlink_socket *socket = read_receiver(env, info, NULL, 0);
+  struct netlink_socket *socket = read_tagged(env, info, &tag);
   napi_value value;
   return socket != NULL && check(env, napi_create_int32(env, socket->closed ? -1 : socket->exchange.fd, &value))
              ? value
@@ -224,7 +226,7 @@ static napi_value get_fd(napi_env env, napi_callback_info info) {
 }
 
 static napi_value get_port_id(napi_env env, napi_callback_info info) {
-  struct netlink_socket *socket = read_receiver(env, info, NULL, 0);
+  struct netlink_socket *socket = read_tagged(env, info, &tag);
   napi_value value;
   return socket != NULL && check(env, napi_create_uint32(env, socket->exchange.port_id, &value)) ? value : NULL;
 }
@@ -246,7 +248,7 @@ static void buffer_collected(napi_env env, void *data, void *hint) {
 }
 
 static napi_value get_receive_buffer(napi_env env, napi_callback_info info) {
-  struct netlink_socket *socket = read_receiver(env, info, NULL, 0);
+  struct netlink_socket *socket = read_tagged(env, info, &tag);
   napi_value memory, array = NULL;
   if (socket == NULL) return NULL;
   if (socket->shown != NULL) {

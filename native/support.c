@@ -77,6 +77,33 @@ void *read_receiver(napi_env env, napi_callback_info info, napi_value *arguments
   return wrapped;
 }
 
+bool read_construction(napi_env env, napi_callback_info info, napi_value *self, napi_value *arguments, size_t count) {
+  napi_value target = NULL;
+  if (!check(env, napi_get_cb_info(env, info, &count, arguments, self, NULL)) ||
+      !check(env, napi_get_new_target(env, info, &target))) {
+    return false;
+  }
+  if (target == NULL) throw_type_error(env, "a class is called with new");
+  return target != NULL;
+}
+
+bool wrap_tagged(napi_env env, napi_value self, const napi_type_tag *tag, void *wrapped, napi_finalize finalize) {
+  return check(env, napi_type_tag_object(env, self, tag)) &&
+         check(env, napi_wrap(env, self, wrapped, finalize, NULL, NULL));
+}
+
+void *read_tagged(napi_env env, napi_callback_info info, const napi_type_tag *tag) {
+  napi_value receiver;
+  bool is_ours = false;
+  void *wrapped = NULL;
+  if (!check(env, napi_get_cb_info(env, info, NULL, NULL, &receiver, NULL))) return NULL;
+  if (napi_check_object_type_tag(env, receiver, tag, &is_ours) != napi_ok || !is_ours ||
+      napi_unwrap(env, receiver, &wrapped) != napi_ok) {
+    return throw_type_error(env, "called on another object");
+  }
+  return wrapped;
+}
+
 bool read_integer(napi_env env, napi_value value, int64_t least, int64_t most, int64_t *result) {
   double number;
   if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= (double)least && number <= (double)most) ||

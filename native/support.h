@@ -32,6 +32,16 @@ bool read_arguments(napi_env env, napi_callback_info info, napi_value *arguments
 /* The same, with the structure that the receiver wraps. */
 void *read_receiver(napi_env env, napi_callback_info info, napi_value *arguments, size_t count);
 
+/*
+ * Objects of a class of the addon's, told apart by a tag. V8 lets methods be called on an object of their class alone,
+ * but getters on any (node_api, napi_define_class): they find their structure by `read_tagged`.
+ */
+/* The arguments of a constructor, which takes `new`. */
+bool read_construction(napi_env env, napi_callback_info info, napi_value *self, napi_value *arguments, size_t count);
+/* `finalize` gets the structure. False, with an exception pending, if the object has not taken it. */
+bool wrap_tagged(napi_env env, napi_value self, const napi_type_tag *tag, void *wrapped, napi_finalize finalize);
+void *read_tagged(napi_env env, napi_callback_info info, const napi_type_tag *tag);
+
 /* Numbers, strings and booleans; false with a TypeError thrown. Integers must fit the range that is asked for. */
 bool read_integer(napi_env env, napi_value value, int64_t least, int64_t most, int64_t *result);
 bool read_text(napi_env env, napi_value value, char *text, size_t capacity);

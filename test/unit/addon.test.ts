@@ -256,7 +256,8 @@ t.test('arguments that cannot be meant throw a TypeError and send nothing', asyn
   t.throws(() => socket.joinGroup(0), { name: 'TypeError' })
   t.throws(() => call['startReceiving']!('listener'), { name: 'TypeError' })
   t.throws(() => call['exchangeSync']!.call({}, bytes, 32, 1000), { name: 'TypeError' })
-  t.throws(() => (addon.NetlinkSocket as unknown as () => void)(), { name: 'TypeError' })
+  const withoutNew = addon.NetlinkSocket as unknown as (options: object) => void
+  t.throws(() => withoutNew({ protocol: 0 }), { name: 'TypeError', message: /\bnew\b/ })
   t.throws(() => new addon.NetlinkSocket({ protocol: 'route' } as never), { name: 'TypeError' })
   t.throws(() => addon.openFile(-1, 'a\0b', 0), { name: 'TypeError' })
   // What is no row of messages would be dropped by the kernel without a word.
@@ -265,6 +266,28 @@ t.test('arguments that cannot be meant throw a TypeError and send nothing', asyn
     await t.rejects(exchange(socket, wrong, 'dumps'), { code: 'EINVAL' })
   }
   socket.close()
+})
+
+t.test('getters refuse objects that are not of their class', async (t) => {
+  const addon = loadNative()
+  const netlink = openNetlink()
+  const fd = addon.openSocket(-1, { family: 2, type: 2, protocol: 0, bindPort: 0 })
+  const datagram = new addon.DatagramSocket(fd)
+  const others = [{}, Object.create(netlink) as object, globalThis, addon.NetlinkSocket.prototype]
+  for (const name of ['receiveBuffer', 'fd', 'portId']) {
+    for (const other of [datagram, ...others]) {
+      t.throws(() => Reflect.get(addon.NetlinkSocket.prototype, name, other) as unknown, {
+        name: 'TypeError',
+      })
+    }
+  }
+  for (const other of [netlink, ...others]) {
+    t.throws(() => Reflect.get(addon.DatagramSocket.prototype, 'fd', other) as unknown, { name: 'TypeError' })
+  }
+  t.equal(Reflect.get(addon.NetlinkSocket.prototype, 'fd', netlink), netlink.fd)
+  t.equal(datagram.fd, fd)
+  netlink.close()
+  datagram.close()
 })
 
 t.test('errors of the system tell code, errno and the call', async (t) => {
