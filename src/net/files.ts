@@ -1,4 +1,5 @@
-import { constants, readSync, writeSync } from 'node:fs'
+import { constants, fstatSync, readSync, writeSync } from 'node:fs'
+import { KernelError } from '../errors/index.js'
 import { loadNative } from '../native.js'
 import { attempt, netError } from './failure.js'
 import { describeNetns, type Netns, withNamespaceFd } from './namespace.js'
@@ -26,18 +27,25 @@ export interface ReadOptions extends FileOptions {
  */
 export function openFile(
   path: string,
-  options: FileOptions & { readonly flags?: number | undefined } = {},
+  { netns, flags = constants.O_RDONLY }: FileOptions & { readonly flags?: number | undefined } = {},
 ): number {
-  const fd = borrowFile(path, options)
+  const fd = open(path, netns, flags)
   loadNative().releaseDescriptor(fd)
   return fd
 }
 
-/** The same for the house itself: a descriptor that goes with the thread, and by `closeDescriptor()` before. */
+/**
+ * The same for the house itself: a descriptor that goes with the thread, and by `closeDescriptor()` before. Neither
+ * opening nor using it waits for another process, as a pipe would: the event loop, or the thread's end, would wait too.
+ */
 export function borrowFile(
   path: string,
   { netns, flags = constants.O_RDONLY }: FileOptions & { readonly flags?: number | undefined } = {},
 ): number {
+  return open(path, netns, flags | constants.O_NONBLOCK)
+}
+
+function open(path: string, netns: Netns | undefined, flags: number): number {
   return attempt('file.open', objectOf(path, netns), hints, () =>
     withNamespaceFd(netns, (fd) => loadNative().openFile(fd, pathOfThread(path), flags)),
   )
@@ -48,11 +56,16 @@ export function closeDescriptor(fd: number): void {
   loadNative().closeDescriptor(fd)
 }
 
-/** The whole of a small file (a setting below /proc/sys) as text, at once. */
+/** The whole of a small file (a setting below /proc/sys) as text, at once. Regular files alone (EINVAL). */
 export function readFile(path: string, options: FileOptions = {}): string {
   const fd = borrowFile(path, options)
-  return attempt('file.read', objectOf(path, options.netns), hints, () => {
+  const object = objectOf(path, options.netns)
+  return attempt('file.read', object, readHints, () => {
     try {
+      // A pipe that nobody writes seems empty, a device may have no end.
+      if (!fstatSync(fd).isFile()) {
+        throw new KernelError({ errno: -22, operation: 'file.read', object, hint: readHints.EINVAL })
+      }
       // Sizes below /proc are 0, so it is read until it ends.
       const decoder = new TextDecoder()
       const piece = new Uint8Array(4096)
@@ -81,7 +94,7 @@ export function writeFile(path: string, content: string | Uint8Array, options: F
 
 /**
  * A file of any size in pieces, read on a thread: the event loop stays free, and memory small. Stopping early (`break`)
- * closes the file.
+ * closes the file. Regular files alone (EINVAL).
  */
 export async function* readChunks(
   path: string,
@@ -100,7 +113,7 @@ export async function* readChunks(
       signal?.throwIfAborted()
     }
   } catch (error) {
-    throw netError(error, 'file.read', objectOf(path, netns), hints)
+    throw netError(error, 'file.read', objectOf(path, netns), readHints)
   } finally {
     closeDescriptor(fd)
   }
@@ -136,4 +149,11 @@ function objectOf(path: string, netns: Netns | undefined): object {
 
 const hints = {
   EROFS: '/proc/sys is mounted read-only, as in containers without --privileged',
+  ENXIO: 'Nobody reads this pipe',
+}
+
+const readHints = {
+  ...hints,
+  EAGAIN: 'There is nothing to read before the kernel writes more, and that is not waited for',
+  EINVAL: 'Regular files alone are read',
 }

@@ -136,7 +136,8 @@ export function withNamespaceFd<T>(netns: Netns | undefined, work: (fd: number) 
 function openNetns(netns: Netns | undefined): number {
   const path = netnsPath(netns)
   return attempt('netns.open', netns === undefined ? undefined : describeNetns(netns), hints, () =>
-    loadNative().openFile(-1, path, constants.O_RDONLY),
+    // What is no namespace is found out later; a pipe must not be waited for.
+    loadNative().openFile(-1, path, constants.O_RDONLY | constants.O_NONBLOCK),
   )
 }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { lstatSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer, get, type IncomingMessage } from 'node:http'
@@ -233,6 +234,23 @@ t.test('huge files come in pieces, and early ends close them', async (t) => {
     await t.rejects(aborted, { message: 'enough' })
     await t.rejects(readLines('/proc/net/nothing').next(), { code: 'ENOENT' })
     await t.rejects(readChunks('/dev/zero').next(), { code: 'EINVAL', operation: 'file.read' })
+  })
+})
+
+t.test('what would have to be waited for is refused', async (t) => {
+  const pipe = `${t.testdir()}/pipe`
+  execFileSync('mkfifo', [pipe])
+  await keepsDescriptors(t, async () => {
+    t.throws(() => readFile(pipe), { code: 'EINVAL', operation: 'file.read', object: { path: pipe } })
+    t.throws(() => readFile('/dev/zero'), { code: 'EINVAL' })
+    t.throws(() => writeFile(pipe, 'no'), { code: 'ENXIO', operation: 'file.open', hint: /pipe/ })
+    await t.rejects(readLines(pipe).next(), { code: 'EINVAL', operation: 'file.read', hint: /Regular files/ })
+    t.throws(() => readFile('/proc/net/dev', { netns: { path: pipe } }), { code: 'EINVAL' })
+    // The log of the kernel: who has read it all would wait for the next line.
+    const readAll = async () => {
+      for await (const _piece of readChunks('/proc/kmsg'));
+    }
+    await t.rejects(readAll(), { code: 'EAGAIN', operation: 'file.read', hint: /nothing to read/ })
   })
 })
 
