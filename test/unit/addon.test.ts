@@ -191,6 +191,16 @@ t.test('no wait is without a deadline', async (t) => {
   silent.close()
 })
 
+t.test('a row of dumps that never waits ends at its deadline too', async (t) => {
+  const socket = openNetlink()
+  const many = request(...Array.from({ length: 100 }, (_, index) => dumpLinks(index + 1)))
+  await t.rejects(exchange(socket, many, 'dumps', 0), { code: 'ETIMEDOUT', errno: -110 })
+  // Nothing of it is left for the next.
+  const { bytes } = await exchange(socket, request(dumpLinks(101)), 'dumps')
+  t.strictSame(new Set(replies(bytes).map((reply) => reply.sequence)), new Set([101]))
+  socket.close()
+})
+
 t.test('a signal that comes while it waits neither ends nor shortens the wait', async (t) => {
   let signals = 0
   const count = () => {
