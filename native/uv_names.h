@@ -31,6 +31,8 @@ void uv_close(uv_handle_t *handle, uv_close_cb close_cb);
 void uv_ref(uv_handle_t *handle);
 void uv_unref(uv_handle_t *handle);
 
+void uv_update_time(uv_loop_t *loop);
+
 int uv_async_init(uv_loop_t *loop, uv_async_t *async, uv_async_cb async_cb);
 int uv_async_send(uv_async_t *async);
 

@@ -89,25 +89,33 @@ napi_value wait_writable(napi_env env, napi_callback_info info) {
   struct wait *wait = calloc(1, sizeof(*wait));
   uv_poll_t *poll = malloc(uv_handle_size(UV_POLL));
   uv_timer_t *timer = malloc(uv_handle_size(UV_TIMER));
-  int error = wait == NULL || poll == NULL || timer == NULL ? -ENOMEM : uv_poll_init(environment->loop, poll, (int)fd);
-  if (error != 0) {
+  int error = wait == NULL || poll == NULL || timer == NULL ? ENOMEM : 0;
+  promise = NULL;
+  if (error == 0) {
+    /* Runs JavaScript, so before there is anything to cancel. */
+    promise = promise_create(env, &wait->promise);
+    if (promise != NULL) error = -uv_poll_init(environment->loop, poll, (int)fd);
+  }
+  if (promise == NULL || error != 0) {
+    if (promise != NULL) promise_forget(env, &wait->promise);
     free(wait);
     free(poll);
     free(timer);
-    return throw_error(env, -error, "uv_poll_init");
+    return error == 0 ? NULL : throw_error(env, error, "uv_poll_init");
   }
   uv_timer_init(environment->loop, timer);
   uv_handle_set_data((uv_handle_t *)poll, wait);
   uv_handle_set_data((uv_handle_t *)timer, wait);
-  *wait = (struct wait){.environment = environment, .fd = (int)fd, .open_handles = 2, .poll = poll, .timer = timer};
+  wait->environment = environment;
+  wait->fd = (int)fd;
+  wait->open_handles = 2;
+  wait->poll = poll;
+  wait->timer = timer;
   wait->activity.stop = stop_wait;
   activity_started(environment, &wait->activity);
-  promise = promise_create(env, &wait->promise);
-  if (promise == NULL) {
-    close_handles(wait);
-    return NULL;
-  }
   uv_poll_start(poll, UV_WRITABLE, on_poll);
+  /* Timers count from when the loop last looked, which may be long ago. */
+  uv_update_time(environment->loop);
   uv_timer_start(timer, on_timeout, (uint64_t)(timeout_nanoseconds(timeout) / 1000000), 0);
   return promise;
 }

@@ -201,6 +201,20 @@ t.test('a row of dumps that never waits ends at its deadline too', async (t) => 
   socket.close()
 })
 
+t.test('a wait for a connection is as long as it was said, whatever was done before', async (t) => {
+  const addon = loadNative()
+  // A listening socket never gets writable.
+  const fd = addon.openSocket(-1, { family: 2, type: 1, protocol: 0, bindPort: 0, listenBacklog: 1 })
+  const start = performance.now()
+  while (performance.now() < start + 300);
+  const begun = performance.now()
+  await t.rejects(addon.waitWritable(fd, 200), { code: 'ETIMEDOUT' })
+  const elapsed = performance.now() - begun
+  // Timers of libuv count whole milliseconds.
+  t.ok(elapsed >= 198, `${elapsed} ms`)
+  addon.closeDescriptor(fd)
+})
+
 t.test('a signal that comes while it waits neither ends nor shortens the wait', async (t) => {
   let signals = 0
   const count = () => {
