@@ -30,7 +30,12 @@ export function openSocket(options: SocketOptions): Transport {
         sendBufferBytes: options.sendBufferBytes ?? sendBufferBytes,
         strictChecking: options.strictChecking ?? true,
       })
-      if (group !== undefined) socket.joinGroup(group)
+      try {
+        if (group !== undefined) socket.joinGroup(group)
+      } catch (error) {
+        socket.close()
+        throw error
+      }
       return socket
     })
   return new SocketTransport(open(), open)

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { ExchangeKind, loadNative } from '../../src/native.js'
+import { openSocket } from '../../src/netlink/socket.js'
 import {
   dumpLinks,
   exchangeNow,
@@ -363,6 +364,16 @@ t.test('10,000 rounds of opening and closing leave no descriptor', async (t) => 
     t.throws(() => addon.openSocket(-1, { family: 2, type: 2, protocol: 0, bindAddress: new Uint8Array(16) }))
   }
   t.equal(openDescriptors(), before, 'failures')
+})
+
+t.test('a subscription that fails leaves no descriptor', async (t) => {
+  const transport = openSocket({ protocol: 0 })
+  const before = openDescriptors()
+  for (let round = 0; round < 10; round++) {
+    t.throws(() => transport.subscribe?.(100_000, () => undefined), { code: 'EINVAL' })
+  }
+  t.equal(openDescriptors(), before)
+  transport.close()
 })
 
 t.test('bytes that are kept outlive their socket', async (t) => {
