@@ -17,7 +17,7 @@ export interface ListenOptions extends SocketOptions {
 }
 
 export interface TcpListenOptions extends ListenOptions {
-  /** Connections that wait to be accepted; 511 unless said. */
+  /** Connections that wait to be accepted; 511 unless said, and also for 0 where Node's server listens. */
   readonly backlog?: number | undefined
 }
 
@@ -40,13 +40,16 @@ export function openTcpListener(options: TcpListenOptions = {}): number {
   return fd
 }
 
+/** As Node has it. */
+const usualBacklog = 511
+
 function borrowTcpListener(options: TcpListenOptions): number {
   const place = placeOf(options)
   return openIn('tcp.listen', place.object, options, {
     ...place.own,
     type: SOCK_STREAM,
     reuseAddress: true,
-    listenBacklog: options.backlog ?? 511,
+    listenBacklog: options.backlog ?? usualBacklog,
   })
 }
 
@@ -58,11 +61,13 @@ export async function listenTcp<S extends Server = Server>(
   options: TcpListenOptions = {},
   server: S = createServer() as S,
 ): Promise<S> {
+  const { backlog = usualBacklog } = options
   const addon = loadNative()
   const fd = borrowTcpListener(options)
   try {
     addon.releaseDescriptor(fd)
-    server.listen({ fd })
+    // Node listens once more, with a backlog of its own unless it is told.
+    server.listen({ fd }, backlog)
   } catch (error) {
     // It is listening elsewhere already, and has not taken this one over.
     addon.closeDescriptor(fd)

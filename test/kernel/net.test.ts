@@ -284,6 +284,39 @@ t.test('HTTP between two namespaces, over both families', async (t) => {
   })
 })
 
+t.test('as many connections wait to be accepted as was said', async (t) => {
+  await keepsDescriptors(t, async () => {
+    for (const [options, expected] of [
+      [{ backlog: 7 }, 7],
+      [{}, 511],
+    ] as const) {
+      const listener = await listenTcp({ netns: server, ...options })
+      t.strictSame(backlogs(server), [expected])
+      listener.close()
+      await once(listener, 'close')
+    }
+  })
+})
+
+/** Of the listening sockets over IPv4: struct inet_diag_msg has it as the send queue (net/ipv4/tcp_diag.c). */
+function backlogs(netns: { readonly fd: number }): number[] {
+  const NETLINK_SOCK_DIAG = 4
+  const SOCK_DIAG_BY_FAMILY = 20
+  const socket = openNetlink({ protocol: NETLINK_SOCK_DIAG, netnsFd: netns.fd, strictChecking: false })
+  // struct inet_diag_req_v2: AF_INET, IPPROTO_TCP, and of the states TCP_LISTEN alone.
+  const payload = Buffer.alloc(56)
+  payload.set([2, 6])
+  payload.writeUInt32LE(1 << 10, 4)
+  const { bytes } = exchangeNow(socket, request({ ...dumpLinks(1), type: SOCK_DIAG_BY_FAMILY, payload }))
+  socket.close()
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const found: number[] = []
+  for (let at = 0; at < bytes.length; at += view.getUint32(at, true)) {
+    if (view.getUint16(at + 4, true) === SOCK_DIAG_BY_FAMILY) found.push(view.getUint32(at + 16 + 60, true))
+  }
+  return found
+}
+
 t.test('connections that do not come about say why', async (t) => {
   await keepsDescriptors(t, async () => {
     await t.rejects(connectTcp({ netns: client, address: '10.0.0.2', port: 9 }), {
