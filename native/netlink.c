@@ -409,6 +409,9 @@ static napi_value exchange_async(napi_env env, napi_callback_info info) {
   }
   struct job *job = calloc(1, sizeof(*job) + (size_t)length);
   if (job == NULL) return throw_error(env, ENOMEM, "malloc");
+  /* Before the promise: making one may run JavaScript, which may write over the request or give it away. */
+  job->length = (size_t)length;
+  memcpy(job->request, request, (size_t)length);
   promise = promise_create(env, &job->promise);
   if (promise == NULL) {
     free(job);
@@ -419,8 +422,6 @@ static napi_value exchange_async(napi_env env, napi_callback_info info) {
   job->socket = socket;
   job->kind = (enum exchange_kind)kind;
   job->deadline = now_nanoseconds() + timeout_nanoseconds(timeout);
-  job->length = (size_t)length;
-  memcpy(job->request, request, (size_t)length);
 
   const char *syscall = "sendmsg";
   int error = obstacle(socket);

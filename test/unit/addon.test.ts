@@ -130,6 +130,29 @@ t.test('the request may be written over as soon as `exchange` has returned', asy
   socket.close()
 })
 
+t.test('a Promise of somebody else’s making does not get at the request', async (t) => {
+  const socket = openNetlink()
+  const bytes = request(getLoopback(1))
+  const { length } = bytes
+  const own = globalThis.Promise
+  globalThis.Promise = class<T> extends own<T> {
+    constructor(executor: ConstructorParameters<typeof own<T>>[0]) {
+      super(executor)
+      // Its memory is another thread's from here on.
+      if (bytes.length > 0) structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    }
+  } as PromiseConstructor
+  let answer
+  try {
+    answer = socket.exchange(bytes, length, ExchangeKind.batch, 5000)
+  } finally {
+    globalThis.Promise = own
+  }
+  t.equal(bytes.length, 0)
+  t.match(replies((await answer).bytes), [{ type: RTM_NEWLINK, sequence: 1 }, { errno: 0 }])
+  socket.close()
+})
+
 t.test('replies that were lost are told, and the next exchange is in order again', async (t) => {
   // As small as the kernel lets it be.
   const socket = openNetlink({ receiveBufferBytes: 1 })
