@@ -190,14 +190,28 @@ const buildHint =
   'to be built once, with a C compiler: `node node_modules/viaduct/scripts/build-addon.mjs` ' +
   '(in a checkout: `node scripts/build-addon.mjs`)'
 
-/** From the loader that the Node binary names: its path stands in the first page (PT_INTERP). */
+/**
+ * From the loader that the Node binary names: its path stands in the first page (PT_INTERP). After an update the binary
+ * that runs may have no path any more, and is still to be had from /proc.
+ */
 function cLibrary(): 'glibc' | 'musl' {
-  const start = Buffer.alloc(4096)
-  const fd = openSync(process.execPath, 'r')
+  for (const binary of [process.execPath, '/proc/self/exe']) {
+    try {
+      return firstPage(binary).includes('/ld-musl-') ? 'musl' : 'glibc'
+    } catch {
+      // The next one, or what is the most usual.
+    }
+  }
+  return 'glibc'
+}
+
+function firstPage(file: string): Buffer {
+  const page = Buffer.alloc(4096)
+  const fd = openSync(file, 'r')
   try {
-    readSync(fd, start, 0, start.length, 0)
+    readSync(fd, page, 0, page.length, 0)
   } finally {
     closeSync(fd)
   }
-  return start.includes('/ld-musl-') ? 'musl' : 'glibc'
+  return page
 }
