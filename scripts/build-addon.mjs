@@ -8,7 +8,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, openSync, readSync, closeSync, realpathSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -31,6 +31,8 @@ const flags = [
   '-D_GNU_SOURCE',
   '-DNAPI_VERSION=8',
 ]
+
+const compileMilliseconds = 300_000
 
 /** Compilers of targets other than this machine's own, by Debian's names, and the package that brings each. */
 const crossCompilers = {
@@ -63,10 +65,11 @@ export async function buildAddon({ target = hostTarget(), folder, extraFlags = [
   const file = addonFile(target, folder)
   const compiler = compilerOf(target)
   const sources = await readSources()
-  const identity = `viaduct-build:${identify(sources, [target, compiler.command, ...flags, ...extraFlags])}`
+  const identity = `viaduct-build:${identify(sources, [target, compiler.command, ...(compiler.args ?? []), ...flags, ...extraFlags])}`
   if (await holds(file, identity)) return { file, built: false }
 
   await mkdir(path.dirname(file), { recursive: true })
+  await sweep(file)
   const unfinished = `${file}.${process.pid}.${Date.now().toString(36)}`
   try {
     await compile(compiler, [
@@ -84,6 +87,16 @@ export async function buildAddon({ target = hostTarget(), folder, extraFlags = [
     await rm(unfinished, { force: true })
   }
   return { file, built: true }
+}
+
+/** What killed builds left behind: no compiler that runs is as old. */
+async function sweep(file) {
+  for (const name of await readdir(path.dirname(file))) {
+    const leftover = path.join(path.dirname(file), name)
+    if (!name.startsWith(`${path.basename(file)}.`)) continue
+    const { mtimeMs } = await stat(leftover).catch(() => ({ mtimeMs: Infinity }))
+    if (mtimeMs < Date.now() - 2 * compileMilliseconds) await rm(leftover, { force: true })
+  }
 }
 
 async function readSources() {
@@ -106,7 +119,11 @@ async function holds(file, identity) {
 }
 
 function compilerOf(target) {
-  if (target === hostTarget()) return { command: process.env.CC || 'cc', target }
+  if (target === hostTarget()) {
+    // As make takes it: `ccache gcc`.
+    const [command = 'cc', ...args] = (process.env.CC ?? '').split(/\s+/).filter((word) => word !== '')
+    return { command, args, target }
+  }
   const cross = crossCompilers[target]
   if (cross === undefined) {
     const known = [hostTarget(), ...Object.keys(crossCompilers)]
@@ -144,10 +161,10 @@ function nodeHeaders() {
 
 async function compile(compiler, args) {
   try {
-    await run(compiler.command, args, {
+    await run(compiler.command, [...(compiler.args ?? []), ...args], {
       cwd: sourceFolder,
       env: { ...process.env, LC_ALL: 'C' },
-      timeout: 300_000,
+      timeout: compileMilliseconds,
       maxBuffer: 1 << 24,
     })
   } catch (error) {

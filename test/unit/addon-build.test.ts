@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
@@ -72,6 +73,26 @@ t.test('the addon is built once, and again when a source changed', async (t) => 
   t.equal(failed.status, 1)
   t.match(failed.output, /does not compile[^]*unused variable/, 'a warning is an error')
   t.ok(readFileSync(file).equals(before), 'the one that was there stays')
+})
+
+t.test('the compiler may be given with words before and behind it', async (t) => {
+  const folder = copyOf(t)
+  t.match(await build(folder, { CC: ' env LC_ALL=C  cc -DGIVEN ' }), { status: 0, output: /: built\n$/ })
+  t.match(await build(folder, { CC: 'env LC_ALL=C cc -DGIVEN' }), { status: 0, output: /: up to date\n$/ })
+  t.match(await build(folder, { CC: 'cc -DOTHER' }), { status: 0, output: /: built\n$/ })
+})
+
+t.test('what a killed build left behind is swept away, and not what another is making', async (t) => {
+  const folder = copyOf(t)
+  const file = addonFile(undefined, path.join(folder, 'prebuilt'))
+  mkdirSync(path.dirname(file), { recursive: true })
+  const [old, recent] = [`${file}.1.a`, `${file}.2.b`] as const
+  for (const leftover of [old, recent]) writeFileSync(leftover, '')
+  const hourAgo = Date.now() / 1000 - 3600
+  utimesSync(old, hourAgo, hourAgo)
+  t.equal((await build(folder)).status, 0)
+  t.notOk(existsSync(old))
+  t.ok(existsSync(recent))
 })
 
 t.test('two builds at once do not disturb each other', async (t) => {
@@ -151,4 +172,7 @@ t.test('importing loads no addon; the first open says how to build one that is n
   t.equal((await build(folder)).status, 0)
   t.ok(existsSync(file))
   t.equal(await said(), 'imported\nopened\n')
+  // As after an update of Node, under a process that goes on.
+  const gone = `process.execPath = '/nowhere/node'\n${use}`
+  t.equal((await node(['--input-type=module', '-e', gone])).output, 'imported\nopened\n')
 })
