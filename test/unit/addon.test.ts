@@ -133,22 +133,20 @@ t.test('the request may be written over as soon as `exchange` has returned', asy
 t.test('a Promise of somebody else’s making does not get at the request', async (t) => {
   const socket = openNetlink()
   const bytes = request(getLoopback(1))
-  const { length } = bytes
   const own = globalThis.Promise
   globalThis.Promise = class<T> extends own<T> {
     constructor(executor: ConstructorParameters<typeof own<T>>[0]) {
       super(executor)
-      // Its memory is another thread's from here on.
-      if (bytes.length > 0) structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+      bytes.fill(0xff)
     }
-  } as PromiseConstructor
+  }
   let answer
   try {
-    answer = socket.exchange(bytes, length, ExchangeKind.batch, 5000)
+    answer = exchange(socket, bytes, 'batch')
   } finally {
     globalThis.Promise = own
   }
-  t.equal(bytes.length, 0)
+  t.equal(bytes[0], 0xff)
   t.match(replies((await answer).bytes), [{ type: RTM_NEWLINK, sequence: 1 }, { errno: 0 }])
   socket.close()
 })
