@@ -20,6 +20,7 @@ import {
 import { kernelErrorOf, replyLost, type Target, transportError } from './failure.js'
 import { Pace } from './pace.js'
 import type { Replies, RequestKind, Transport } from './transport.js'
+import { turn } from './turn.js'
 import { Writer } from './writer.js'
 
 /** One message to send: what writes it, and what an error about it must name. */
@@ -141,12 +142,9 @@ export class Connection {
     writer.reset()
     const sequence = this.#take(1)
     request.write(writer, flags, sequence)
-    // The writer is used again by whoever comes while this one waits in the queue.
-    const sent = this.#tail === undefined ? writer.bytes : writer.bytes.slice(0, writer.length)
-    const length = writer.length
     let replies: Replies
     try {
-      const answer = this.#exchange(sent, length, 'batch', options)
+      const answer = this.#exchange(writer.bytes, writer.length, 'batch', options)
       replies = answer instanceof Promise ? await answer : answer
     } catch (error) {
       throw transportError(error, request)
@@ -256,7 +254,7 @@ export class Connection {
     let index = 0
     let applied = 0
     let notSent = 0
-    let turn = 0
+    let started = 0
     let more = true
     const land = (flight: Flight<T>, answer: Replies | Error): void => {
       // Aborted while it stood in the queue: #exchange threw the signal's own reason instead of sending.
@@ -270,11 +268,14 @@ export class Connection {
       land(flight, await replies.catch((error: unknown) => error as Error))
     }
     const pace = new Pace(firstMessages, chunkMessages)
+    // It may be one of many that are awaited one after the other.
+    const next = turn.spent
+    if (next !== undefined) await next
     while (more) {
       if (options?.signal?.aborted === true) break
       const until = performance.now() + sliceMilliseconds
       do {
-        const flight = spare[turn++ & 1]!
+        const flight = spare[started++ & 1]!
         const mayHold = this.#tail === undefined && flying === undefined
         flight.start(this.#take(chunkMessages), mayHold && pace.messages > 0 ? pace.messages : chunkMessages)
         while (!flight.full) {
@@ -337,24 +338,43 @@ export class Connection {
     length: number,
     kind: RequestKind,
     options: CallOptions | undefined,
-    mayHold = length <= syncBytes,
+    mayHold?: boolean,
   ): Replies | Promise<Replies> {
     const transport = this.#transport
     const deadline = options?.deadlineMilliseconds ?? this.#deadline
-    const busy = this.#tail
-    if (busy === undefined) {
-      if (kind === 'batch' && mayHold && transport.exchangeSync !== undefined) {
-        return transport.exchangeSync(request, length, Math.min(deadline, syncDeadline))
-      }
-      return this.#queued(transport.exchange(request, length, kind, deadline))
+    const here = kind === 'batch' && (mayHold ?? length <= syncBytes) && transport.exchangeSync !== undefined
+    // Who says that it may hold the event loop, a batch, has its own slices.
+    const busy = this.#tail ?? (here && mayHold === undefined ? turn.spent : undefined)
+    if (busy !== undefined) {
+      // Its writer is used again by whoever comes while it waits.
+      const copy = request.slice(0, length)
+      return this.#queued(this.#after(busy, copy, here ? undefined : kind, deadline, options?.signal))
     }
-    const copy = request.slice(0, length)
-    return this.#queued(
-      busy.then(() => {
-        options?.signal?.throwIfAborted()
-        return transport.exchange(copy, length, kind, deadline)
-      }),
-    )
+    return here
+      ? transport.exchangeSync(request, length, Math.min(deadline, syncDeadline))
+      : this.#queued(transport.exchange(request, length, kind, deadline))
+  }
+
+  /** Sends it when its time has come: off the event loop if a `kind` is given. */
+  async #after(
+    busy: Promise<unknown>,
+    request: Uint8Array,
+    kind: RequestKind | undefined,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Replies> {
+    const transport = this.#transport
+    await busy
+    signal?.throwIfAborted()
+    if (kind !== undefined) return transport.exchange(request, request.length, kind, deadline)
+    const next = turn.spent
+    if (next !== undefined) {
+      await next
+      signal?.throwIfAborted()
+    }
+    const { bytes, lost } = transport.exchangeSync!(request, request.length, Math.min(deadline, syncDeadline))
+    // Those behind it may be answered before these bytes are read.
+    return { bytes: bytes.slice(), lost }
   }
 
   #queued(running: Promise<Replies>): Promise<Replies> {

@@ -345,6 +345,47 @@ t.test('what is asked first is answered first, also where some are large', async
   t.same(order, [1, 2, 3, 4])
 })
 
+t.test('requests awaited one after the other let the event loop turn', async (t) => {
+  const { connection } = open(() => undefined)
+  let turned = false
+  setImmediate(() => (turned = true))
+  const end = performance.now() + 5000
+  while (!turned && performance.now() < end) await connection.execute(about({ id: 1 }))
+  t.ok(turned)
+})
+
+t.test('requests made at the same time let the event loop turn, and keep their order', async (t) => {
+  const order: number[] = []
+  const { connection, kernel } = open((request) => {
+    // What the kernel takes for each.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+    order.push(idOf(request))
+    return [fakeReply(thing, { id: idOf(request) })]
+  })
+  const ids = Array.from({ length: 40 }, (_, id) => id)
+  let turns = 0
+  let done = false
+  const count = (): void => {
+    turns++
+    if (!done) setImmediate(count)
+  }
+  setImmediate(count)
+  const answers = await Promise.all(ids.map((id) => connection.query(about({ id }), read)))
+  done = true
+  t.same(answers.flat(), ids)
+  t.same(order, ids)
+  t.ok(turns >= 3, `${turns} turns`)
+
+  // Waiting for the next turn, it may still be given up.
+  const abort = new AbortController()
+  const many = ids.map((id) => connection.execute(about({ id }), { signal: abort.signal }))
+  abort.abort(new Error('no longer'))
+  const outcomes = await Promise.allSettled(many)
+  t.match(outcomes.at(-1), { status: 'rejected', reason: { message: 'no longer' } })
+  const sent = outcomes.filter(({ status }) => status === 'fulfilled').length
+  t.equal(kernel.requests.length, ids.length + sent)
+})
+
 t.test('one that fails leaves those behind it alone', async (t) => {
   const { connection, kernel } = open(() => [], { synchronous: false })
   kernel.disturb({ delayMilliseconds: 2, replies: () => new Uint8Array(7) })
