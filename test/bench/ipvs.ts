@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- ipvs [--json] [--runs N] [--services N] [--destinations N] [--without-restore] [--uml]`: how fast
+ * `npm run bench -- ipvs [--json | --markdown] [--runs N] [--services N] [--destinations N] [--without-restore] [--uml]`: how fast
  * a table is loaded, listed and changed, beside C programs and ipvsadm in the same run.
  *
  * What needs IPVS runs on this kernel if it has it and in user-mode Linux if not (or with --uml); the rest on the host.
@@ -9,22 +9,22 @@
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { loadavg } from 'node:os'
+import { cpus, loadavg, release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { requires } from '../../src/testing/index.js'
 import type { GuestResults, GuestSettings } from './ipvs/guest.js'
 import { measureHost } from './ipvs/host.js'
 import { compilePeer, root } from './ipvs/peer.js'
-import { format, type Results, targetsOf } from './ipvs/report.js'
+import { markdown, type Results, text } from './ipvs/report.js'
+import { targetsOf } from './ipvs/targets.js'
 import type { Size } from './ipvs/table.js'
 
-const run = promisify(execFile)
 const usage =
-  'Usage: npm run bench -- ipvs [--json] [--runs N] [--services N] [--destinations N] [--without-restore] [--uml]'
+  'Usage: npm run bench -- ipvs [--json | --markdown] [--runs N] [--services N] [--destinations N] [--without-restore] [--uml]'
 
 interface Options extends Size {
-  readonly json: boolean
+  readonly print: 'text' | 'json' | 'markdown'
   readonly runs: number
   readonly withoutRestore: boolean
   readonly uml: boolean
@@ -35,6 +35,7 @@ function optionsOf(args: readonly string[]): Options {
     args: [...args],
     options: {
       json: { type: 'boolean', default: false },
+      markdown: { type: 'boolean', default: false },
       runs: { type: 'string', default: '5' },
       services: { type: 'string', default: '10000' },
       destinations: { type: 'string', default: '10' },
@@ -49,8 +50,9 @@ function optionsOf(args: readonly string[]): Options {
     }
     return value
   }
+  if (values.json && values.markdown) throw new Error('--json or --markdown')
   return {
-    json: values.json,
+    print: values.json ? 'json' : values.markdown ? 'markdown' : 'text',
     runs: number('runs', 100),
     // As many addresses as table.ts has.
     services: number('services', 65_536),
@@ -63,21 +65,27 @@ function optionsOf(args: readonly string[]): Options {
 async function measure(options: Options): Promise<Results> {
   const { services, destinationsEach, runs, withoutRestore } = options
   const size: Size = { services, destinationsEach }
+  const { cleanUpOnSignals } = await project<Guest>('lab/guest.mjs')
   await mkdir(`${root}.cache/bench`, { recursive: true })
   const folder = mkdtempSync(`${root}.cache/bench/ipvs-`)
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  const forget = cleanUpOnSignals(remove)
   try {
     const peer = `${folder}/peer`
     await compilePeer(peer)
     const loadAverage = loadavg()[0]!
     process.stderr.write('on the host\n')
-    const host = await measureHost(size, runs, peer)
+    const host = await measureHost(size, runs, peer, folder)
     const where = options.uml ? 'user-mode Linux' : whereIpvsIs()
     process.stderr.write(`in ${where}\n`)
     const guest = await inGuest(where, { ...size, runs, peer, folder, withoutRestore })
     const node = process.version
-    return { where, kernel: guest.kernel, node, loadAverage, ...size, runs, host, guest }
+    const processor = cpus()[0]?.model ?? process.arch
+    const machine = { kernel: release(), processor, processors: cpus().length, loadAverage }
+    return { where, machine, node, ...size, runs, withoutRestore, host, guest }
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    forget()
+    remove()
   }
 }
 
@@ -85,6 +93,16 @@ function whereIpvsIs(): 'this kernel' | 'user-mode Linux' {
   return requires({ ipvs: true, sandbox: true }) === undefined ? 'this kernel' : 'user-mode Linux'
 }
 
+/** The project's own scripts, as far as they are used here. */
+interface Guest {
+  readonly cleanUpOnSignals: (cleanUp: () => void) => () => void
+}
+interface Project {
+  readonly runNode: (
+    args: readonly string[],
+    options: { timeoutSeconds: number; onOutput: (text: string) => void },
+  ) => Promise<{ readonly status: number }>
+}
 interface Lab {
   readonly runInLab: (options: {
     kernel: 'uml'
@@ -92,34 +110,49 @@ interface Lab {
     results: string
     memoryMegabytes: number
     timeoutSeconds: number
-    onOutput: (chunk: Uint8Array | string, stream: 'stdout' | 'stderr') => void
+    onOutput: (chunk: Uint8Array | string) => void
   }) => Promise<{ readonly status: number }>
 }
 interface Packages {
   readonly ensurePackages: (names: readonly string[], options: { readonly why: string }) => Promise<void>
 }
 
+async function project<T>(script: string): Promise<T> {
+  return (await import(new URL(`../../../scripts/${script}`, import.meta.url).href)) as T
+}
+
 async function inGuest(where: string, settings: GuestSettings): Promise<GuestResults> {
-  const scripts = new URL('../../../scripts/', import.meta.url)
-  const { ensurePackages } = (await import(new URL('packages.mjs', scripts).href)) as Packages
+  const { ensurePackages } = await project<Packages>('packages.mjs')
   await ensurePackages(['ipvsadm', 'util-linux'], { why: 'compare with ipvsadm' })
   const program = fileURLToPath(new URL('ipvs/guest.js', import.meta.url))
-  const command = [process.execPath, program, JSON.stringify(settings)]
-  if (where === 'this kernel') {
-    await run(command[0]!, command.slice(1), { maxBuffer: 1 << 24 })
-  } else {
-    const { runInLab } = (await import(new URL('lab/index.mjs', scripts).href)) as Lab
-    const { status } = await runInLab({
-      kernel: 'uml',
-      command,
-      results: settings.folder,
-      memoryMegabytes: 4096,
-      timeoutSeconds: 3600,
-      onOutput: (chunk) => void process.stderr.write(chunk),
-    })
-    if (status !== 0) throw new Error(`the guest ended with status ${status}`)
-  }
+  const args = [program, JSON.stringify(settings)]
+  const onOutput = (chunk: Uint8Array | string): void => void process.stderr.write(chunk)
+  const { status } =
+    where === 'this kernel'
+      ? await (await project<Project>('project.mjs')).runNode(args, { timeoutSeconds, onOutput })
+      : await inUserModeLinux([process.execPath, ...args], settings.folder, onOutput)
+  if (status !== 0) throw new Error(`the guest ended with status ${status}`)
   return JSON.parse(readFileSync(`${settings.folder}/results.json`, 'utf8')) as GuestResults
+}
+
+const timeoutSeconds = 3600
+
+/**
+ * On one processor. User-mode Linux has no more than one anyway, and each system call in it is a switch between two
+ * processes of the host: where these sit on two processors, it takes as long as it takes to wake the other one, which in
+ * a virtual machine is three times as long and never the same.
+ */
+async function inUserModeLinux(
+  command: readonly string[],
+  results: string,
+  onOutput: (chunk: Uint8Array | string) => void,
+): Promise<{ readonly status: number }> {
+  const [processor = '0'] =
+    /(?<=^Cpus_allowed_list:\s*)\d+/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  // What is started from here on inherits it.
+  await promisify(execFile)('taskset', ['--cpu-list', '--pid', processor, String(process.pid)])
+  const { runInLab } = await project<Lab>('lab/index.mjs')
+  return runInLab({ kernel: 'uml', command, results, memoryMegabytes: 4096, timeoutSeconds, onOutput })
 }
 
 async function main(): Promise<number> {
@@ -131,12 +164,14 @@ async function main(): Promise<number> {
     return 2
   }
   const results = await measure(options)
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify({ ...results, targets: targetsOf(results) }, null, 2)}\n`
-      : format(results),
-  )
-  return 0
+  process.stdout.write(printed[options.print](results))
+  return targetsOf(results).some(({ verdict }) => verdict === 'void') ? 1 : 0
+}
+
+const printed = {
+  text,
+  markdown,
+  json: (results: Results) => `${JSON.stringify({ ...results, targets: targetsOf(results) }, null, 2)}\n`,
 }
 
 process.exitCode = await main()

@@ -1,13 +1,22 @@
 /** The part of the benchmark that needs no IPVS: run on the host itself, where code runs at its own speed. */
 import { execFile } from 'node:child_process'
-import { rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { GenericFamily } from '../../../src/genetlink/index.js'
 import { CTRL_CMD_GETFAMILY, family as familyTable, GENL_ID_CTRL } from '../../../src/genetlink/wire.js'
-import { Connection, NETLINK_GENERIC, NLM_F_ACK, openSocket, Writer } from '../../../src/netlink/index.js'
+import {
+  Connection,
+  NETLINK_GENERIC,
+  NLM_F_ACK,
+  NLMSG_ERROR,
+  openSocket,
+  type Replies,
+  Writer,
+} from '../../../src/netlink/index.js'
+import { encode } from './encode.js'
 import { type LoopDelay, median, timed } from './measure.js'
 import { PeerExchange, root } from './peer.js'
-import { commandsOf, encode, operationsOf, type Size } from './table.js'
+import { commandsOf, operationsOf, type Size } from './table.js'
 
 const run = promisify(execFile)
 
@@ -21,16 +30,24 @@ export interface HostResults {
   /** The same request as a program makes it: encoded, awaited, decoded. */
   readonly requestMicroseconds: readonly number[]
   readonly importMilliseconds: readonly number[]
-  readonly encodeLoop: readonly LoopDelay[]
+  readonly loop: Readonly<Record<HostWatched, readonly LoopDelay[]>>
 }
+export type HostWatched = 'encode, on the host' | 'requests in a row, on the host'
 
-export async function measureHost(size: Size, runs: number, program: string): Promise<HostResults> {
+/** `program` is the C program, `folder` one for files. */
+export async function measureHost(
+  size: Size,
+  runs: number,
+  program: string,
+  folder: string,
+): Promise<HostResults> {
   const [encodeMicroseconds, encodeLoop] = await encoder(size, runs)
+  const { requestLoop, ...micros } = await exchanges(runs, program, `${folder}/request`)
   return {
     encodeMicroseconds,
-    encodeLoop,
-    ...(await exchanges(runs, program)),
+    ...micros,
     importMilliseconds: await imports(runs),
+    loop: { 'encode, on the host': encodeLoop, 'requests in a row, on the host': requestLoop },
   }
 }
 
@@ -43,10 +60,7 @@ async function encoder(size: Size, runs: number): Promise<[number[], LoopDelay[]
   const warmUp = 3
   for (let round = 0; round < warmUp + runs; round++) {
     writer.reset()
-    const { seconds, loop } = await timed(() => {
-      encode(writer, operations)
-      return Promise.resolve()
-    })
+    const { seconds, loop } = await timed(() => encode(writer, operations))
     if (round < warmUp) continue
     times.push((seconds * 1e6) / commands)
     loops.push(loop)
@@ -54,10 +68,13 @@ async function encoder(size: Size, runs: number): Promise<[number[], LoopDelay[]
   return [times, loops]
 }
 
-type Exchanges = Pick<HostResults, 'exchangeCMicroseconds' | 'exchangeMicroseconds' | 'requestMicroseconds'>
+type Exchanges = Pick<
+  HostResults,
+  'exchangeCMicroseconds' | 'exchangeMicroseconds' | 'requestMicroseconds'
+> & { readonly requestLoop: readonly LoopDelay[] }
 
 /** GETFAMILY of the controller itself: a small request with a small answer, on every kernel. In turns with C. */
-async function exchanges(runs: number, program: string): Promise<Exchanges> {
+async function exchanges(runs: number, program: string, file: string): Promise<Exchanges> {
   const writer = new Writer(64)
   const start = writer.beginMessage(GENL_ID_CTRL, 1 | NLM_F_ACK, 1)
   writer.u8(CTRL_CMD_GETFAMILY)
@@ -65,7 +82,6 @@ async function exchanges(runs: number, program: string): Promise<Exchanges> {
   writer.u16(0)
   familyTable.encode(writer, { name: 'nlctrl' })
   writer.endMessage(start)
-  const file = `${root}.cache/bench/request-${process.pid}`
   writeFileSync(file, writer.bytes.subarray(0, writer.length))
 
   const child = new PeerExchange(program, file)
@@ -74,42 +90,55 @@ async function exchanges(runs: number, program: string): Promise<Exchanges> {
   const exchange = transport.exchangeSync!.bind(transport)
   const each = 500
   const rounds = 20
-  const results = { exchangeCMicroseconds: [], exchangeMicroseconds: [], requestMicroseconds: [] } as {
-    [K in keyof Exchanges]: number[]
-  }
+  const results = {
+    exchangeCMicroseconds: [] as number[],
+    exchangeMicroseconds: [] as number[],
+    requestMicroseconds: [] as number[],
+    requestLoop: [] as LoopDelay[],
+  } satisfies Exchanges
   try {
     for (let index = -1; index < runs; index++) {
       const [theirs, ours, whole]: [number[], number[], number[]] = [[], [], []]
       for (let round = 0; round < rounds; round++) {
         theirs.push((await child.exchange(each)) / 1000 / each)
         let began = performance.now()
-        for (let done = 0; done < each; done++) exchange(writer.bytes, writer.length, 1000)
+        for (let done = 0; done < each; done++) checkReplies(exchange(writer.bytes, writer.length, 1000))
         ours.push(((performance.now() - began) * 1000) / each)
         began = performance.now()
         for (let done = 0; done < each; done++) await GenericFamily.open(connection, 'nlctrl', 1)
         whole.push(((performance.now() - began) * 1000) / each)
       }
+      const { loop } = await timed(async () => {
+        for (let done = 0; done < each * rounds; done++) await GenericFamily.open(connection, 'nlctrl', 1)
+      })
       // The first warms up.
       if (index < 0) continue
       results.exchangeCMicroseconds.push(median(theirs))
       results.exchangeMicroseconds.push(median(ours))
       results.requestMicroseconds.push(median(whole))
+      results.requestLoop.push(loop)
     }
   } finally {
     await child.close()
     connection.close()
-    rmSync(file)
   }
   return results
 }
 
-/** In a process of its own each time: what a program pays before its first line. */
+/** As the C program does: the last message acknowledges, with error 0 (struct nlmsgerr and the header of the request). */
+function checkReplies({ bytes, lost }: Replies): void {
+  const at = bytes.length - 36
+  const type = at < 0 ? 0 : bytes[at + 4]! | (bytes[at + 5]! << 8)
+  const error = bytes[at + 16]! | bytes[at + 17]! | bytes[at + 18]! | bytes[at + 19]!
+  if (lost || type !== NLMSG_ERROR || error !== 0) throw new Error('void: an exchange of ours failed')
+}
+
+/** In a process of its own each time, as a user of the package does it: what a program pays before its first line. */
 async function imports(runs: number): Promise<number[]> {
-  const code = `const start = performance.now(); await import(process.argv[1]); console.log(performance.now() - start)`
-  const entry = new URL('../../../src/index.js', import.meta.url).href
+  const code = `const start = performance.now(); await import('viaduct'); console.log(performance.now() - start)`
   const times: number[] = []
   for (let index = -1; index < runs; index++) {
-    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', code, entry])
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', code], { cwd: root })
     if (index >= 0) times.push(Number(stdout))
   }
   return times

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import type { ColdAnswer } from './cold.js'
 import type { Size } from './table.js'
 import type { Case, Task, WorkerAnswer } from './worker.js'
 
@@ -25,15 +26,23 @@ export interface PeerAnswer {
   readonly destinations?: number
 }
 
-/** In a namespace with a name, or here. */
-function within(netns: string | undefined, command: readonly string[]): [string, string[]] {
-  const words = netns === undefined ? command : ['nsenter', `--net=/run/netns/${netns}`, ...command]
+/** A namespace as the file that stands for it, which other programs find, too. */
+export interface Place {
+  readonly path: string
+}
+
+/** In a namespace, or here. */
+function within(netns: Place | undefined, command: readonly string[]): [string, string[]] {
+  const words = netns === undefined ? command : ['nsenter', `--net=${netns.path}`, ...command]
   return [words[0]!, words.slice(1)]
 }
 
+/** No program here takes so long, ipvsadm -R on a slow machine included. */
+const deadlineMilliseconds = 20 * 60 * 1000
+
 /** Runs it to its end; throws when anything of what it did failed, because then its time means nothing. */
-export async function peer(netns: string, command: readonly string[]): Promise<PeerAnswer> {
-  const { stdout } = await run(...within(netns, command), { maxBuffer: 1 << 20 })
+export async function peer(netns: Place, command: readonly string[]): Promise<PeerAnswer> {
+  const { stdout } = await run(...within(netns, command), { timeout: deadlineMilliseconds })
   const answer = JSON.parse(stdout) as PeerAnswer
   if (answer.errors !== undefined && answer.errors > 0) {
     throw new Error(`void: ${answer.errors} errors in ${command.join(' ')}`)
@@ -46,8 +55,10 @@ class Turns<T> {
   readonly #child: ChildProcess
   readonly #answers: AsyncIterator<string>
 
+  /** If this process ends in any way, the child does, too. */
   constructor([program, args]: [string, string[]]) {
-    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const words = ['--pdeathsig', 'KILL', '--', program, ...args]
+    this.#child = spawn('setpriv', words, { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
   }
 
@@ -58,16 +69,25 @@ class Turns<T> {
     return JSON.parse(value) as T
   }
 
+  protected signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child.kill(signal)
+  }
+
+  /** It ends with its input; one that is stuck is killed, because it keeps its namespace alive. */
   async close(): Promise<void> {
+    this.signal('SIGCONT')
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const closed = once(this.#child, 'close')
     this.#child.stdin!.end()
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000)
     await closed
+    clearTimeout(timer)
   }
 }
 
 /** `peer exchange`. */
 export class PeerExchange extends Turns<PeerAnswer> {
-  constructor(program: string, file: string, netns?: string) {
+  constructor(program: string, file: string, netns?: Place) {
     super(within(netns, [program, 'exchange', file]))
   }
 
@@ -81,19 +101,38 @@ export class PeerExchange extends Turns<PeerAnswer> {
 
 /** One of our cases. */
 export class Worker extends Turns<WorkerAnswer> {
-  constructor(name: Case, { services, destinationsEach }: Size) {
+  constructor(name: Case, size: Size) {
     const program = fileURLToPath(new URL('worker.js', import.meta.url))
-    super([process.execPath, [program, name, JSON.stringify({ services, destinationsEach })]])
+    super([process.execPath, [program, name, sizeText(size)]])
   }
 
-  ask(task: Task): Promise<WorkerAnswer> {
-    return this.turn(JSON.stringify(task))
+  /** It runs until it has answered: whatever else it would do then (collecting garbage) is not what the next case costs. */
+  async ask(task: Task): Promise<WorkerAnswer> {
+    this.signal('SIGCONT')
+    const answer = await this.turn(JSON.stringify(task))
+    this.signal('SIGSTOP')
+    return answer
   }
+}
+
+/** What a program that loads the table takes from its start to its end, and what it says of it. */
+export async function coldProcess(netns: Place, size: Size): Promise<ColdAnswer & { seconds: number }> {
+  const program = fileURLToPath(new URL('cold.js', import.meta.url))
+  const start = performance.now()
+  const { stdout } = await run(process.execPath, [program, netns.path, sizeText(size)], {
+    timeout: deadlineMilliseconds,
+  })
+  const seconds = (performance.now() - start) / 1000
+  return { ...(JSON.parse(stdout) as ColdAnswer), seconds }
+}
+
+function sizeText({ services, destinationsEach }: Size): string {
+  return JSON.stringify({ services, destinationsEach })
 }
 
 /** Seconds that `ipvsadm` takes in a namespace, with files for its input and output. */
 export async function ipvsadm(
-  netns: string,
+  netns: Place,
   args: string,
   input = '/dev/null',
   output = '/dev/null',
@@ -101,9 +140,7 @@ export async function ipvsadm(
   const start = performance.now()
   const { stderr } = await run(
     ...within(netns, ['sh', '-c', `exec ipvsadm ${args} < ${input} > ${output}`]),
-    {
-      maxBuffer: 1 << 26,
-    },
+    { maxBuffer: 1 << 26, timeout: deadlineMilliseconds },
   )
   const seconds = (performance.now() - start) / 1000
   if (stderr !== '') throw new Error(`void: ipvsadm ${args} said ${stderr.slice(0, 500)}`)

@@ -1,9 +1,6 @@
-/** The table of the benchmark: services of destinations, as a user's objects, as bytes and as lines of ipvsadm. */
+/** The table of the benchmark: services of destinations, as a user's objects and as lines of ipvsadm. */
 import { writeFileSync } from 'node:fs'
 import type { AddressKey, IpvsOperation } from '../../../src/index.js'
-import { OperationCodec } from '../../../src/ipvs/operations.js'
-import { IPVS_GENL_VERSION } from '../../../src/ipvs/wire.js'
-import { Writer } from '../../../src/netlink/index.js'
 
 export interface Size {
   readonly services: number
@@ -63,27 +60,6 @@ export function changesOf(size: Size): readonly [IpvsOperation, IpvsOperation] {
     },
   })
   return [change(5), change(6)]
-}
-
-/** Messages one after the other, of type 0: whoever sends them puts in the family's number. */
-export function messagesOf(operations: readonly IpvsOperation[]): Uint8Array {
-  const writer = new Writer(operations.length * 128)
-  encode(writer, operations)
-  return writer.bytes.subarray(0, writer.length)
-}
-
-/** As a batch does it for every operation: validated, completed, written. */
-export function encode(writer: Writer, operations: readonly IpvsOperation[]): void {
-  const codec = new OperationCodec()
-  let sequence = 1
-  for (const operation of operations) {
-    const start = writer.beginMessage(0, 1, sequence++)
-    writer.u8(codec.command(operation))
-    writer.u8(IPVS_GENL_VERSION)
-    writer.u16(0)
-    codec.attributes.encode(writer, codec.record(operation))
-    writer.endMessage(start)
-  }
 }
 
 /** What `ipvsadm -R` reads. */

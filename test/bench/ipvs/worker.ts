@@ -4,17 +4,21 @@
  *
  *   node worker.js CASE '{"services":10000,"destinationsEach":10}'
  */
+import { appendFileSync, closeSync, readSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { run as runIpvsadm } from '../../../src/cli/ipvsadm/index.js'
 import { Ipvs, type IpvsOperation } from '../../../src/index.js'
-import { readChunks } from '../../../src/net/index.js'
+import { openFile } from '../../../src/net/index.js'
 import { NETLINK_GENERIC, openSocket, type Transport, Writer } from '../../../src/netlink/index.js'
 import { type LoopDelay, timed, touchedPages } from './measure.js'
-import { changesOf, encode, operationsOf, type Size } from './table.js'
+import { encode } from './encode.js'
+import type { Place } from './peer.js'
+import { changesOf, operationsOf, type Size } from './table.js'
 
 /** What a line asks for. */
 export interface Task {
-  readonly netns: string
+  /** Left out by cases that need none. */
+  readonly netns?: Place
   /** Of changes. */
   readonly count?: number
   /** A file for what `-Ln` prints. */
@@ -79,7 +83,6 @@ function casesOf(size: Size) {
     },
 
     async print({ netns, output }, measure) {
-      const { appendFileSync, rmSync } = await import('node:fs')
       if (output !== undefined) rmSync(output, { force: true })
       const keep = (chunk: Uint8Array | string, done: () => void): void => {
         if (output !== undefined) appendFileSync(output, chunk)
@@ -92,9 +95,15 @@ function casesOf(size: Size) {
       })
     },
 
+    /** The bytes that -Ln is made of: read as it reads them, and left alone. */
     async proc({ netns }, measure) {
+      const buffer = new Uint8Array(1 << 14)
       await measure(async () => {
-        for await (const _ of readChunks('/proc/net/ip_vs', { netns, chunkBytes: 65_536 })) continue
+        const fd = openFile('/proc/net/ip_vs', { netns })
+        for (let reads = 1; readSync(fd, buffer) > 0; reads++) {
+          if ((reads & 127) === 0) await new Promise((resolve) => setImmediate(resolve))
+        }
+        closeSync(fd)
       })
     },
 
@@ -115,8 +124,7 @@ function casesOf(size: Size) {
     async encode(_, measure) {
       await measure(() => {
         writer.reset()
-        encode(writer, operations)
-        return Promise.resolve()
+        return encode(writer, operations)
       })
     },
 
@@ -142,12 +150,13 @@ export type Case = keyof ReturnType<typeof casesOf>
 const [name, settings] = process.argv.slice(2) as [Case, string]
 const cases: Readonly<Record<Case, Prepare>> = casesOf(JSON.parse(settings) as Size)
 for await (const line of createInterface({ input: process.stdin })) {
+  let answer: WorkerAnswer | undefined
   await cases[name](JSON.parse(line) as Task, async (work) => {
     const before = process.resourceUsage().minorPageFault
     const { seconds, loop } = await timed(work)
     const { minorPageFault, maxRSS } = process.resourceUsage()
-    const faults = minorPageFault - before
-    const answer: WorkerAnswer = { seconds, loop, faults, residentMegabytes: maxRSS / 1024 }
-    process.stdout.write(`${JSON.stringify(answer)}\n`)
+    answer = { seconds, loop, faults: minorPageFault - before, residentMegabytes: maxRSS / 1024 }
   })
+  // When all is closed, for nothing of it may go on in another case.
+  process.stdout.write(`${JSON.stringify(answer)}\n`)
 }
