@@ -18,7 +18,7 @@ await withTemporaryFolder('peers', async (folder) => {
     console.log(`${name} ${version}: ${ok ? 'installs' : `does not install: ${firstError(output)}`}`)
   }
 
-  console.log('\nAn empty request and its acknowledgement, µs (the best of 10 rounds of 20,000):')
+  console.log('\nAn empty request and its acknowledgement, µs (the median of 9 rounds of 20,000):')
   const compiled = await run('cc', ['-O2', '-o', path.join(folder, 'request'), path.join(here, 'request.c')])
   print('C', compiled.ok ? await run(path.join(folder, 'request'), []) : compiled)
   print('viaduct', await runHere('request-viaduct.mjs'))
