@@ -40,6 +40,8 @@ export {
   inetAddressUnion,
   InvalidValue,
   ipAddress,
+  ipv4Address,
+  ipv6Address,
   isObject,
   named,
   type NameOf,

@@ -364,6 +364,35 @@ export const ipAddress: AttributeType<string> = {
   },
 }
 
+/** An address of one family: where the kernel takes so many bytes, and of a longer address the first ones. */
+function addressOf(
+  name: 'IPv4' | 'IPv6',
+  bytes: 4 | 16,
+  put: (text: string, target: Uint8Array, offset: number) => boolean,
+  take: (source: Uint8Array, offset: number) => string,
+): AttributeType<string> {
+  const expected = `an ${name} address as text`
+  return {
+    name: `${name} address`,
+    expected,
+    write(writer, value) {
+      if (typeof value !== 'string' || !put(value, writer.bytes, writer.length)) {
+        throw new InvalidValue(expected)
+      }
+      writer.length += bytes
+    },
+    read(source, _, offset, length) {
+      if (length !== bytes) throw short(`${name} address`, length, offset)
+      return take(source, offset)
+    },
+  }
+}
+
+/** An IPv4 address: 4 bytes. */
+export const ipv4Address = addressOf('IPv4', 4, writeIPv4, readIPv4)
+/** An IPv6 address: 16 bytes. */
+export const ipv6Address = addressOf('IPv6', 16, writeIPv6, readIPv6)
+
 /**
  * `union nf_inet_addr`: always 16 bytes, IPv4 in the first 4 (include/uapi/linux/netfilter.h). Which it is says the
  * record's `family`.

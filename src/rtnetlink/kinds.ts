@@ -11,7 +11,8 @@ import {
   be32,
   bits,
   flag,
-  ipAddress,
+  ipv4Address,
+  ipv6Address,
   named,
   nulString,
   readOnly,
@@ -76,61 +77,67 @@ const encapsulation = named(u16, { none: 0, fou: 1, gue: 2, mpls: 3 })
 const encapsulationFlags = bits(u16, { checksum: 1, checksum6: 2, 'remote-checksum': 4 })
 
 /** ipip and sit: IPv4 outside. */
-export const iptunnel = attributeTable('IFLA_IPTUN', {
+const outerIpv4 = {
   /** Index of the link that it goes over. */
   link: attribute(1, 'IFLA_IPTUN_LINK', u32),
-  local: attribute(2, 'IFLA_IPTUN_LOCAL', ipAddress),
+  local: attribute(2, 'IFLA_IPTUN_LOCAL', ipv4Address),
   /** The other end; 0.0.0.0 takes packets of any. */
-  remote: attribute(3, 'IFLA_IPTUN_REMOTE', ipAddress),
+  remote: attribute(3, 'IFLA_IPTUN_REMOTE', ipv4Address),
   /** 0: the inner packet's. */
   ttl: attribute(4, 'IFLA_IPTUN_TTL', u8),
   tos: attribute(5, 'IFLA_IPTUN_TOS', u8),
-  /** sit alone: 1 for ISATAP. */
-  flags: attribute(8, 'IFLA_IPTUN_FLAGS', be16),
   protocol: attribute(9, 'IFLA_IPTUN_PROTO', innerProtocol),
   pathMtuDiscovery: attribute(10, 'IFLA_IPTUN_PMTUDISC', boolean8),
-  sixRdPrefix: attribute(11, 'IFLA_IPTUN_6RD_PREFIX', ipAddress),
-  sixRdRelayPrefix: attribute(12, 'IFLA_IPTUN_6RD_RELAY_PREFIX', ipAddress),
-  sixRdPrefixLength: attribute(13, 'IFLA_IPTUN_6RD_PREFIXLEN', u16),
-  sixRdRelayPrefixLength: attribute(14, 'IFLA_IPTUN_6RD_RELAY_PREFIXLEN', u16),
   encapsulation: attribute(15, 'IFLA_IPTUN_ENCAP_TYPE', encapsulation),
   encapsulationFlags: attribute(16, 'IFLA_IPTUN_ENCAP_FLAGS', encapsulationFlags),
   /** UDP ports of fou and gue; source 0 lets the flow choose. */
   encapsulationSourcePort: attribute(17, 'IFLA_IPTUN_ENCAP_SPORT', be16),
   encapsulationDestinationPort: attribute(18, 'IFLA_IPTUN_ENCAP_DPORT', be16),
+  firewallMark: attribute(20, 'IFLA_IPTUN_FWMARK', u32, { since: '4.12' }),
+}
+
+export const ipip = attributeTable('IFLA_IPTUN', {
+  ...outerIpv4,
   /** Takes packets of every tunnel; one such link in a namespace. */
   collectMetadata: attribute(19, 'IFLA_IPTUN_COLLECT_METADATA', flag, { since: '4.9' }),
-  firewallMark: attribute(20, 'IFLA_IPTUN_FWMARK', u32, { since: '4.12' }),
+})
+
+export const sit = attributeTable('IFLA_IPTUN', {
+  ...outerIpv4,
+  /** Declared as a __be16, and looked at in the order of the host (net/ipv6/sit.c, ipip6_tunnel_create). */
+  flags: attribute(8, 'IFLA_IPTUN_FLAGS', bits(u16, { isatap: 1 })),
+  sixRdPrefix: attribute(11, 'IFLA_IPTUN_6RD_PREFIX', ipv6Address),
+  sixRdRelayPrefix: attribute(12, 'IFLA_IPTUN_6RD_RELAY_PREFIX', ipv4Address),
+  sixRdPrefixLength: attribute(13, 'IFLA_IPTUN_6RD_PREFIXLEN', u16),
+  sixRdRelayPrefixLength: attribute(14, 'IFLA_IPTUN_6RD_RELAY_PREFIXLEN', u16),
+})
+
+/** `IP6_TNL_F_*`. Source: include/uapi/linux/ip6_tunnel.h. */
+const ip6tunnelFlags = bits(u32, {
+  'ignore-encapsulation-limit': 1,
+  'use-original-traffic-class': 2,
+  'use-original-flow-label': 4,
+  'mobile-ipv6': 8,
+  'receive-dscp-copy': 0x10,
+  'use-original-firewall-mark': 0x20,
+  'allow-local-remote': 0x40,
+  'cap-transmit': 0x10000,
+  'cap-receive': 0x20000,
+  'cap-per-packet': 0x40000,
 })
 
 /** ip6tnl: IPv6 outside. */
 export const ip6tunnel = attributeTable('IFLA_IPTUN', {
   link: attribute(1, 'IFLA_IPTUN_LINK', u32),
-  local: attribute(2, 'IFLA_IPTUN_LOCAL', ipAddress),
-  remote: attribute(3, 'IFLA_IPTUN_REMOTE', ipAddress),
+  local: attribute(2, 'IFLA_IPTUN_LOCAL', ipv6Address),
+  remote: attribute(3, 'IFLA_IPTUN_REMOTE', ipv6Address),
   hopLimit: attribute(4, 'IFLA_IPTUN_TTL', u8),
   /** The kernel never sends it: the traffic class is in `flowInformation`. */
   tos: readOnly(5, 'IFLA_IPTUN_TOS', u8),
   encapsulationLimit: attribute(6, 'IFLA_IPTUN_ENCAP_LIMIT', u8),
   /** Traffic class and flow label as they stand in the packet. */
   flowInformation: attribute(7, 'IFLA_IPTUN_FLOWINFO', be32),
-  /** `IP6_TNL_F_*`. Source: include/uapi/linux/ip6_tunnel.h. */
-  flags: attribute(
-    8,
-    'IFLA_IPTUN_FLAGS',
-    bits(u32, {
-      'ignore-encapsulation-limit': 1,
-      'use-original-traffic-class': 2,
-      'use-original-flow-label': 4,
-      'mobile-ipv6': 8,
-      'receive-dscp-copy': 0x10,
-      'use-original-firewall-mark': 0x20,
-      'allow-local-remote': 0x40,
-      'cap-transmit': 0x10000,
-      'cap-receive': 0x20000,
-      'cap-per-packet': 0x40000,
-    }),
-  ),
+  flags: attribute(8, 'IFLA_IPTUN_FLAGS', ip6tunnelFlags),
   protocol: attribute(9, 'IFLA_IPTUN_PROTO', innerProtocol),
   encapsulation: attribute(15, 'IFLA_IPTUN_ENCAP_TYPE', encapsulation),
   encapsulationFlags: attribute(16, 'IFLA_IPTUN_ENCAP_FLAGS', encapsulationFlags),
@@ -143,30 +150,43 @@ export const ip6tunnel = attributeTable('IFLA_IPTUN', {
 /** `GRE_CSUM`, `GRE_KEY`, `GRE_SEQ`: what the header carries. A key alone does nothing without its flag. */
 const greFlags = bits(be16, { checksum: 0x8000, key: 0x2000, sequence: 0x1000 })
 
-/** gre and ip6gre. */
-export const gre = attributeTable('IFLA_GRE', {
+/** What gre and ip6gre have in common. */
+const greCommon = {
   link: attribute(1, 'IFLA_GRE_LINK', u32),
   incomingFlags: attribute(2, 'IFLA_GRE_IFLAGS', greFlags),
   outgoingFlags: attribute(3, 'IFLA_GRE_OFLAGS', greFlags),
   incomingKey: attribute(4, 'IFLA_GRE_IKEY', be32),
   outgoingKey: attribute(5, 'IFLA_GRE_OKEY', be32),
-  local: attribute(6, 'IFLA_GRE_LOCAL', ipAddress),
-  remote: attribute(7, 'IFLA_GRE_REMOTE', ipAddress),
-  /** Hop limit with ip6gre. */
-  ttl: attribute(8, 'IFLA_GRE_TTL', u8),
-  tos: attribute(9, 'IFLA_GRE_TOS', u8),
-  pathMtuDiscovery: attribute(10, 'IFLA_GRE_PMTUDISC', boolean8),
-  encapsulationLimit: attribute(11, 'IFLA_GRE_ENCAP_LIMIT', u8),
-  flowInformation: attribute(12, 'IFLA_GRE_FLOWINFO', be32),
-  /** ip6gre: `IP6_TNL_F_*`. */
-  flags: attribute(13, 'IFLA_GRE_FLAGS', u32),
   encapsulation: attribute(14, 'IFLA_GRE_ENCAP_TYPE', encapsulation),
   encapsulationFlags: attribute(15, 'IFLA_GRE_ENCAP_FLAGS', encapsulationFlags),
   encapsulationSourcePort: attribute(16, 'IFLA_GRE_ENCAP_SPORT', be16),
   encapsulationDestinationPort: attribute(17, 'IFLA_GRE_ENCAP_DPORT', be16),
   collectMetadata: attribute(18, 'IFLA_GRE_COLLECT_METADATA', flag, { since: '4.3' }),
-  ignoreDontFragment: attribute(19, 'IFLA_GRE_IGNORE_DF', boolean8, { since: '4.8' }),
   firewallMark: attribute(20, 'IFLA_GRE_FWMARK', u32, { since: '4.12' }),
+}
+
+/** GRE over IPv4. */
+export const gre = attributeTable('IFLA_GRE', {
+  ...greCommon,
+  local: attribute(6, 'IFLA_GRE_LOCAL', ipv4Address),
+  remote: attribute(7, 'IFLA_GRE_REMOTE', ipv4Address),
+  ttl: attribute(8, 'IFLA_GRE_TTL', u8),
+  tos: attribute(9, 'IFLA_GRE_TOS', u8),
+  pathMtuDiscovery: attribute(10, 'IFLA_GRE_PMTUDISC', boolean8),
+  ignoreDontFragment: attribute(19, 'IFLA_GRE_IGNORE_DF', boolean8, { since: '4.8' }),
+})
+
+/** GRE over IPv6. */
+export const ip6gre = attributeTable('IFLA_GRE', {
+  ...greCommon,
+  local: attribute(6, 'IFLA_GRE_LOCAL', ipv6Address),
+  remote: attribute(7, 'IFLA_GRE_REMOTE', ipv6Address),
+  /** Hop limit. */
+  ttl: attribute(8, 'IFLA_GRE_TTL', u8),
+  encapsulationLimit: attribute(11, 'IFLA_GRE_ENCAP_LIMIT', u8),
+  /** Traffic class and flow label as they stand in the packet. */
+  flowInformation: attribute(12, 'IFLA_GRE_FLOWINFO', be32),
+  flags: attribute(13, 'IFLA_GRE_FLAGS', ip6tunnelFlags),
 })
 
 /** IFLA_INFO_KIND, and what is within IFLA_INFO_DATA beside it. */
@@ -174,11 +194,11 @@ export const kinds = {
   veth,
   bridge,
   dummy: none,
-  ipip: iptunnel,
-  sit: iptunnel,
+  ipip,
+  sit,
   ip6tnl: ip6tunnel,
   gre,
-  ip6gre: gre,
+  ip6gre,
 } as const
 /** Kinds of links that can be made. */
 export type LinkKind = keyof typeof kinds

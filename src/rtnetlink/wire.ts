@@ -15,6 +15,8 @@ import {
   flag,
   InvalidValue,
   ipAddress,
+  ipv4Address,
+  ipv6Address,
   named,
   nested,
   nulString,
@@ -93,7 +95,7 @@ export const linkIpv6 = attributeTable('IFLA_INET6', {
   statistics: readOnly(3, 'IFLA_INET6_STATS', bytesOf()),
   cacheInformation: readOnly(5, 'IFLA_INET6_CACHEINFO', bytesOf()),
   icmpStatistics: readOnly(6, 'IFLA_INET6_ICMP6STATS', bytesOf()),
-  token: attribute(7, 'IFLA_INET6_TOKEN', ipAddress),
+  token: attribute(7, 'IFLA_INET6_TOKEN', ipv6Address),
   /** How link-local addresses are made; `none`: not at all. */
   addressGeneration: attribute(
     8,
@@ -335,10 +337,10 @@ export const fou = attributeTable('FOU_ATTR', {
   /** `direct`: nothing between the UDP header and the packet; `gue` has a header that tells what is inside. */
   encapsulation: attribute(4, 'FOU_ATTR_TYPE', named(u8, { direct: 1, gue: 2 })),
   remoteChecksumNotPartial: attribute(5, 'FOU_ATTR_REMCSUM_NOPARTIAL', flag),
-  localIpv4: attribute(6, 'FOU_ATTR_LOCAL_V4', ipAddress, { since: '5.2' }),
-  localIpv6: attribute(7, 'FOU_ATTR_LOCAL_V6', ipAddress, { since: '5.2' }),
-  peerIpv4: attribute(8, 'FOU_ATTR_PEER_V4', ipAddress, { since: '5.2' }),
-  peerIpv6: attribute(9, 'FOU_ATTR_PEER_V6', ipAddress, { since: '5.2' }),
+  localIpv4: attribute(6, 'FOU_ATTR_LOCAL_V4', ipv4Address, { since: '5.2' }),
+  localIpv6: attribute(7, 'FOU_ATTR_LOCAL_V6', ipv6Address, { since: '5.2' }),
+  peerIpv4: attribute(8, 'FOU_ATTR_PEER_V4', ipv4Address, { since: '5.2' }),
+  peerIpv6: attribute(9, 'FOU_ATTR_PEER_V6', ipv6Address, { since: '5.2' }),
   peerPort: attribute(10, 'FOU_ATTR_PEER_PORT', be16, { since: '5.2' }),
   device: attribute(11, 'FOU_ATTR_IFINDEX', s32, { since: '5.2' }),
 })

@@ -246,6 +246,7 @@ export const nameSets: Readonly<Record<string, Readonly<Record<string, string>>>
     checksum6: 'CSUM6',
     'remote-checksum': 'REMCSUM',
   }),
+  'sit flags': { isatap: 'SIT_ISATAP' },
   'ip6tnl flags': prefixed('IP6_TNL_F_', {
     'ignore-encapsulation-limit': 'IGN_ENCAP_LIMIT',
     'use-original-traffic-class': 'USE_ORIG_TCLASS',
