@@ -5,9 +5,10 @@ import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, viewOf, Writer } from '../../s
 import { Rtnetlink } from '../../src/rtnetlink/index.js'
 import { addressHeader, linkHeader, routeHeader } from '../../src/rtnetlink/headers.js'
 import { field, structure } from '../../src/rtnetlink/structure.js'
-import { address, link, message, route } from '../../src/rtnetlink/wire.js'
+import { address, link, message, route, tables } from '../../src/rtnetlink/wire.js'
 import { type FakeAnswer, FakeKernel, fakeReply, type FakeRequest } from '../../src/testing/index.js'
 import { u16, u8 } from '../../src/netlink/index.js'
+import { samples, uncovered } from '../lab/support/rtnetlink-samples.js'
 
 async function open(
   handle: (request: FakeRequest) => FakeAnswer,
@@ -116,6 +117,11 @@ t.test('what a link cannot be is refused with the path that the caller knows', a
     [rt.links.add({ kind: 'bridge', name: '' }), 'link.name'],
     [rt.links.add({ kind: 'bridge', name: 'b', address: '1:2' }), 'link.address'],
     [rt.links.add({ kind: 'bridge', name: 'b', ...{ alias: 'x' } }), 'link.alias'],
+    // Where 4 bytes are taken, the kernel would take the first 4 of 16.
+    [rt.links.add({ kind: 'ipip', name: 't', data: { local: '2001:db8::1' } }), 'link.data.local'],
+    [rt.links.add({ kind: 'gre', name: 't', data: { remote: '2001:db8::1' } }), 'link.data.remote'],
+    [rt.links.add({ kind: 'ip6gre', name: 't', data: { local: '192.0.2.1' } }), 'link.data.local'],
+    [rt.links.add({ kind: 'sit', name: 't', data: { sixRdPrefix: '192.0.2.1' } }), 'link.data.sixRdPrefix'],
     [rt.links.set(1, { mtu: 1.5 }), 'link.mtu'],
     [rt.links.set(2 ** 40, { mtu: 1 }), 'link.index'],
     [rt.addresses.add({ device: 1, address: '10.0.0.1/33' }), 'address.address'],
@@ -308,4 +314,14 @@ t.test('structures: zero where nothing is said, refused by field, malformed when
   t.same(pair.read(writer.bytes, writer.view, 0, 8, {}), { one: 0, two: 0x0102 })
   t.throws(() => pair.write(writer, { one: 300 }, {}), { path: 'one' } as unknown as Error)
   t.throws(() => pair.read(writer.bytes, writer.view, 0, 7, {}), /struct pair of 7 bytes/)
+})
+
+t.test('every attribute that can be written has a sample for the kernels, or a reason', (t) => {
+  t.strictSame(uncovered(tables, samples), [])
+  const { metrics, ...others } = samples
+  const [{ hopLimit, ...most }] = metrics.records as [{ hopLimit: number }]
+  t.equal(hopLimit, 9)
+  t.strictSame(uncovered(tables, { ...others, metrics: { records: [most] } }), ['metrics.hopLimit'])
+  t.strictSame(uncovered({ route }, { route: { ...samples.route, unsaid: {} } }), ['route.ttlPropagate'])
+  t.end()
 })
