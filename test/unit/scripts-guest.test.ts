@@ -41,7 +41,7 @@ t.test('a command that ends tells its status and all that it wrote', async (t) =
   const onOutput = (chunk: Buffer, stream: string): void => void pieces.push(`${stream} ${String(chunk)}`)
   const outcome = await play(script, { onOutput })
   t.match(outcome, { status: 3, kernelRelease: '6.1.0-test' })
-  t.same([...outcome.output].sort().join(''), 'abcde')
+  t.same(Array.from(outcome.output).sort().join(''), 'abcde')
   t.same(pieces.sort(), ['stderr de', 'stdout abc'])
 })
 
