@@ -85,7 +85,10 @@ export type Service = ServiceKey &
 /** What names a destination within its service. */
 export interface DestinationKey {
   readonly address: string
-  /** The service's port unless said. */
+  /**
+   * The service's port unless said; behind a firewall mark 0, which is the one that the client asked for. A persistent
+   * service by firewall mark takes that in any case.
+   */
   readonly port?: number | undefined
 }
 
@@ -353,6 +356,10 @@ export function checkDestination(
       port,
       `the service's port ${service.port}: ${method} hands packets on as they are, so the port cannot change`,
     )
+  }
+  // Persistence rewrites the port only where it is the service's (ip_vs_sched_persist), and no packet has port 0.
+  if (method === 'masquerade' && service.port === 0 && port !== 0) {
+    refuse(`${path}.port`, port, '0: a service of every port keeps the port that the client asked for')
   }
   if (
     !tunnel &&

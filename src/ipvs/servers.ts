@@ -107,13 +107,16 @@ export class Servers {
     ledger: ServerLedger,
   ): Promise<void> {
     const { signal, removed = 'delete' } = options
-    for (let attempt = 1; ; attempt++) {
+    let overtaken = 0
+    for (let looks = 1; ; looks++) {
       const present = await this.list({ signal })
       const plan = ledger.pending(planServers(this.#service, present, wanted))
-      const overtaken = await this.#perform(plan, removed, options, ledger, attempt === attempts)
-      if (overtaken) continue
+      if (await this.#perform(plan, removed, options, ledger, overtaken === attempts - 1)) {
+        overtaken++
+        continue
+      }
       // A table that came in pieces may have more in it than was read: a second look must find nothing to do.
-      if (isWhole(present) || (attempt > 1 && isNothing(plan)) || attempt === attempts) return
+      if (isWhole(present) || (looks > 1 && isNothing(plan)) || looks - overtaken === attempts) return
     }
   }
 

@@ -71,6 +71,7 @@ void t.test('a destination that the kernel would accept and could not reach is r
     [web, { ...a, forwardingMethod: 'direct-route' }, 'destination.port'],
     [web, { ...a, forwardingMethod: 'tunnel' }, 'destination.port'],
     [web, { ...a, forwardingMethod: 'local' }, 'destination.port'],
+    [{ ...web, port: 0 }, a, 'destination.port'],
     [web, { ...a, forwardingMethod: 'bypass' }, 'destination.forwardingMethod'],
     [web, { ...a, forwardingMethod: 'teleport' as 'local' }, 'destination.forwardingMethod'],
     [web, { address: '2001:db8::7' }, 'destination.forwardingMethod'],
