@@ -10,8 +10,11 @@
 #include "receive.h"
 #include "support.h"
 
-/* The largest IP packet, and the largest frame that a device hands up in one piece (GRO). */
-enum { DATAGRAM_BYTES = 64 * 1024 };
+/*
+ * The largest IP packet, what a device usually hands up in one piece (GRO), and a frame of `lo`, whose payload alone
+ * has 64 KiB. A device may be told to hand up more (gro_max_size): that is told as EMSGSIZE, and not cut.
+ */
+enum { DATAGRAM_BYTES = 128 * 1024 };
 
 struct datagram_socket {
   struct environment *environment;
@@ -135,9 +138,10 @@ static int read_datagram(struct receiver *receiver, napi_value *arguments) {
     if (socket->buffer == NULL) return -ENOMEM;
   }
   struct address from = {.size = sizeof(from.storage)};
-  ssize_t received = recvfrom(receiver->fd, socket->buffer, DATAGRAM_BYTES, MSG_DONTWAIT,
+  ssize_t received = recvfrom(receiver->fd, socket->buffer, DATAGRAM_BYTES, MSG_DONTWAIT | MSG_TRUNC,
                               (struct sockaddr *)&from.storage, &from.size);
   if (received < 0) return -errno;
+  if (received > DATAGRAM_BYTES) return -EMSGSIZE;
   return make_arguments(receiver->environment->env, 0, socket->buffer, (size_t)received, &from, arguments);
 }
 
@@ -151,6 +155,12 @@ static const struct receiver_kind datagrams = {read_datagram, describe, receivin
 
 static bool is_receiving(const struct datagram_socket *socket) {
   return socket->receiver != NULL && socket->receiver->poll != NULL;
+}
+
+static napi_value get_receiving(napi_env env, napi_callback_info info) {
+  struct datagram_socket *socket = read_tagged(env, info, &tag);
+  napi_value value;
+  return socket != NULL && check(env, napi_get_boolean(env, is_receiving(socket), &value)) ? value : NULL;
 }
 
 static napi_value start_receiving(napi_env env, napi_callback_info info) {
@@ -180,9 +190,10 @@ static napi_value close_socket(napi_env env, napi_callback_info info) {
 }
 
 napi_value define_datagram_socket(napi_env env) {
-  napi_property_descriptor properties[5];
+  napi_property_descriptor properties[6];
   size_t count = 0;
   define_getter(&properties[count++], "fd", get_fd);
+  define_getter(&properties[count++], "receiving", get_receiving);
   define_method(&properties[count++], "send", send_datagram);
   define_method(&properties[count++], "startReceiving", start_receiving);
   define_method(&properties[count++], "stopReceiving", stop_receiving);

@@ -65,6 +65,7 @@ static void poll_closed(uv_handle_t *handle) {
   struct receiver *receiver = uv_handle_get_data(handle);
   struct environment *environment = receiver->environment;
   free(handle);
+  forget_listener(receiver);
   receiver->kind->ended(receiver);
   activity_ended(environment, &receiver->activity);
   free(receiver);
@@ -74,7 +75,6 @@ void receiver_stop(struct receiver *receiver) {
   if (receiver->poll == NULL) return;
   uv_handle_t *handle = (uv_handle_t *)receiver->poll;
   receiver->poll = NULL;
-  forget_listener(receiver);
   uv_close(handle, poll_closed);
 }
 
@@ -118,8 +118,9 @@ static void take_socket_error(struct receiver *receiver) {
   } else {
     error = errno;
   }
-  if (error != 0) note(receiver, error);
+  /* Who hears of it can see that nothing more will come. */
   if (!usable) receiver_stop(receiver);
+  if (error != 0) note(receiver, error);
 }
 
 static bool is_passing(int error) {
@@ -148,9 +149,8 @@ static bool receive_one(struct receiver *receiver) {
     more = false;
     tell_overrun(receiver);
   } else if (result < 0 && result != -EINTR) {
+    if (!is_passing(-result)) receiver_stop(receiver);
     note(receiver, -result);
-    /* The listener may have stopped it. */
-    if (!is_passing(-result) && receiver->poll != NULL) receiver_stop(receiver);
   }
   napi_close_handle_scope(env, scope);
   return more;

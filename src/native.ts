@@ -103,6 +103,8 @@ export interface NativeSocketOptions {
 /** A datagram socket that `node:dgram` cannot hold: raw, packet, ping. Owns the descriptor that it is given. */
 export interface NativeDatagramSocket {
   readonly fd: number
+  /** After an error that passes (ECONNREFUSED, ENETDOWN, EMSGSIZE, …) it goes on; after others it has stopped. */
+  readonly receiving: boolean
   /** `address` is 4 or 16 bytes; undefined on a connected socket; for packet sockets 6 bytes of MAC. */
   send(bytes: Uint8Array, address?: Uint8Array, port?: number, interfaceIndex?: number): number
   startReceiving(

@@ -1,5 +1,5 @@
 import { formatAddress, parseAddress } from '../address/index.js'
-import { errnoCode, KernelError, ValidationError } from '../errors/index.js'
+import { errnoCode, isKernelError, KernelError, ValidationError } from '../errors/index.js'
 import { loadNative, type NativeDatagramSocket } from '../native.js'
 import {
   AF_INET,
@@ -103,6 +103,9 @@ export function openPingSocket(options: PingSocketOptions): DatagramSocket {
   return new DatagramSocket(fd)
 }
 
+/** Timers of more milliseconds go off at once; these are 24 days. */
+const longestTimeout = 2 ** 31 - 1
+
 /** While so many are not taken, no more are read: the kernel's receive buffer holds (and then drops) the rest. */
 const mostQueued = 1024
 
@@ -141,7 +144,10 @@ export class DatagramSocket {
     )
   }
 
-  /** The next datagram. Errors of the socket (ECONNREFUSED, ENETDOWN) come in its place. */
+  /**
+   * The next datagram. Errors of the socket (ECONNREFUSED, ENETDOWN) come in its place; after one that it cannot go on
+   * from it is closed.
+   */
   async receive({ deadlineMilliseconds, signal }: ReceiveOptions = {}): Promise<Datagram> {
     signal?.throwIfAborted()
     const queued = this.#queue.shift()
@@ -173,7 +179,7 @@ export class DatagramSocket {
           ? undefined
           : setTimeout(
               () => waiting.reject(new KernelError({ errno: -110, operation: 'datagram.receive' })),
-              deadlineMilliseconds,
+              Math.min(deadlineMilliseconds, longestTimeout),
             )
       signal?.addEventListener('abort', abort, { once: true })
       this.#waiting.add(waiting)
@@ -187,7 +193,7 @@ export class DatagramSocket {
       try {
         yield await this.receive()
       } catch (error) {
-        if (this.#isClosed()) return
+        if (this.#closed && isKernelError(error, 'EBADF')) return
         throw error
       }
     }
@@ -207,19 +213,15 @@ export class DatagramSocket {
     return Promise.resolve()
   }
 
-  #isClosed(): boolean {
-    return this.#closed
-  }
-
   /** Receives from the first time that somebody waits, as long as there is room. */
   #adjust(): void {
     if (this.#closed) return
     const full = this.#queue.length >= mostQueued
     if (!this.#receiving && !full) {
       this.#native.startReceiving((errno, bytes, address, port, interfaceIndex) => {
-        if (errno === 0) this.#take({ bytes, address: addressText(address), port, interfaceIndex })
-        else
-          this.#take(new KernelError({ errno, operation: 'datagram.receive', hint: hints[errnoCode(errno)] }))
+        if (errno === 0) return this.#take({ bytes, address: addressText(address), port, interfaceIndex })
+        this.#take(new KernelError({ errno, operation: 'datagram.receive', hint: hints[errnoCode(errno)] }))
+        if (!this.#native.receiving) this.close()
       })
     } else if (this.#receiving && full) this.#native.stopReceiving()
     this.#receiving = !full

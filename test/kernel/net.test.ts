@@ -5,8 +5,10 @@ import { createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { parseAddress } from '../../src/address/index.js'
+import { loadNative } from '../../src/native.js'
 import {
   connectTcp,
+  DatagramSocket,
   listenTcp,
   type Netns,
   NetworkNamespace,
@@ -28,6 +30,7 @@ import {
   dumpLinks,
   exchangeNow,
   indexOf,
+  linkOf,
   openDescriptors,
   openNetlink,
   replies,
@@ -533,6 +536,66 @@ t.test('packet sockets send and receive whole frames', async (t) => {
     await t.rejects(down, { code: 'ENETDOWN' })
     at.close()
     from.close()
+  })
+})
+
+t.test('frames are whole, however large', async (t) => {
+  const own = NetworkNamespace.create()
+  await keepsDescriptors(t, async () => {
+    setLink(own, 1, true)
+    const at = openPacket({ netns: own, device: 'lo', protocol: 0x88b5 })
+    const from = openPacket({ netns: own, device: 'lo' })
+    const send = (length: number) => {
+      const frame = new Uint8Array(length).fill(7)
+      frame.set([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x88, 0xb5])
+      from.send(frame, { address: '00:00:00:00:00:00', interfaceIndex: 1 })
+    }
+    // As much as `lo` takes unless told: a header and 64 KiB.
+    send(14 + 65_536)
+    const { bytes } = await at.receive({ deadlineMilliseconds: 5000 })
+    t.equal(bytes.length, 14 + 65_536)
+    t.equal(bytes.at(-1), 7)
+    // IFLA_MTU
+    rtnetlink(own, { type: 16, flags: 0, payload: Buffer.concat([linkOf(1), attribute(4, 150_000)]) })
+    send(14 + 140_000)
+    send(100)
+    await t.rejects(at.receive({ deadlineMilliseconds: 5000 }), { code: 'EMSGSIZE' })
+    t.equal((await at.receive({ deadlineMilliseconds: 5000 })).bytes.length, 100, 'and goes on')
+    at.close()
+    from.close()
+  })
+  own.close()
+})
+
+t.test('a deadline may be as far away as one likes', async (t) => {
+  const socket = openRaw({ netns: server, protocol: 253 })
+  for (const deadlineMilliseconds of [2 ** 31, Infinity]) {
+    const controller = new AbortController()
+    const waiting = socket.receive({ deadlineMilliseconds, signal: controller.signal })
+    // One that goes off at once would do so before this.
+    await t.rejects(socket.receive({ deadlineMilliseconds: 20 }), { code: 'ETIMEDOUT' })
+    controller.abort(new Error('enough'))
+    await t.rejects(waiting, { message: 'enough' })
+  }
+  socket.close()
+})
+
+t.test('an error that nothing comes after closes the socket', async (t) => {
+  await keepsDescriptors(t, async () => {
+    const open = () => {
+      // Not connected, and no datagram socket at all: it can be read from only once, and to no end.
+      return new DatagramSocket(loadNative().openSocket(client.fd, { family: 2, type: 1, protocol: 0 }))
+    }
+    const socket = open()
+    const both = [socket.receive(), socket.receive()] as const
+    await t.rejects(both[0], { code: 'ENOTCONN', operation: 'datagram.receive' })
+    await t.rejects(both[1], { code: 'EBADF' })
+    await t.rejects(socket.receive(), { code: 'EBADF' })
+    const iterated = open()
+    const all = async () => {
+      for await (const _datagram of iterated);
+    }
+    await t.rejects(all(), { code: 'ENOTCONN' })
   })
 })
 
