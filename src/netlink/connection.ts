@@ -503,9 +503,11 @@ function* slices(bytes: Uint8Array, view: DataView, most: number): Generator<rea
 /** The messages of one send of a batch, and which operation each of them is. */
 class Flight<T> {
   readonly writer = new Writer(chunkBytes + 4096)
-  #items: T[] = []
-  #indices: number[] = []
-  #starts: number[] = []
+  /** Written over by the next send: memory that is touched for the first time costs more than what is put there. */
+  readonly #items: T[] = []
+  readonly #indices: number[] = []
+  readonly #starts: number[] = []
+  #count = 0
   #first = 0
   #most = 0
   /** One of its operations may wait in the kernel. */
@@ -515,18 +517,16 @@ class Flight<T> {
     this.#most = most
     this.mayWait = false
     this.writer.reset()
-    this.#items = []
-    this.#indices = []
-    this.#starts = []
+    this.#count = 0
     this.#first = first
   }
 
   get count(): number {
-    return this.#items.length
+    return this.#count
   }
 
   get full(): boolean {
-    return this.writer.length >= chunkBytes || this.#items.length >= this.#most
+    return this.writer.length >= chunkBytes || this.#count >= this.#most
   }
 
   /** An operation that cannot be encoded fails by itself; the others go on. */
@@ -534,7 +534,7 @@ class Flight<T> {
     const writer = this.writer
     const start = writer.length
     try {
-      codec.write(writer, NLM_F_REQUEST, this.#first + this.#items.length, item)
+      codec.write(writer, NLM_F_REQUEST, this.#first + this.#count, item)
     } catch (error) {
       writer.length = start
       const { operation, object } = codec.target(item)
@@ -542,14 +542,15 @@ class Flight<T> {
       return
     }
     if (codec.mayWait?.(item) === true) this.mayWait = true
-    this.#items.push(item)
-    this.#indices.push(index)
-    this.#starts.push(start)
+    const position = this.#count++
+    this.#items[position] = item
+    this.#indices[position] = index
+    this.#starts[position] = start
   }
 
   /** Errors are answered unasked; the acknowledgement of the last message says that all were handled. */
   seal(): void {
-    this.writer.addMessageFlags(this.#starts.at(-1)!, NLM_F_ACK)
+    this.writer.addMessageFlags(this.#starts[this.#count - 1]!, NLM_F_ACK)
   }
 
   /** Reads what came back; returns how many were applied. */
@@ -559,9 +560,9 @@ class Flight<T> {
       failures.push({ index: this.#indices[position]!, operation, object, error })
     }
     if (answer instanceof Error) {
-      this.#items.forEach((item, position) =>
-        fail(position, transportError(answer, codec.target(item)) as Error),
-      )
+      for (let position = 0; position < this.#count; position++) {
+        fail(position, transportError(answer, codec.target(this.#items[position]!)) as Error)
+      }
       return 0
     }
     const { bytes, lost } = answer
@@ -570,14 +571,14 @@ class Flight<T> {
     let last: number | undefined
     const read = (type: number, flags: number, sequence: number, offset: number, end: number): void => {
       const position = sequence - this.#first
-      if (type !== NLMSG_ERROR || position < 0 || position >= this.#items.length) return
+      if (type !== NLMSG_ERROR || position < 0 || position >= this.#count) return
       last = position
       const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
       if (acknowledged.errno === 0 || failed.has(position)) return
       failed.add(position)
       const target = codec.target(this.#items[position]!)
       const from = this.#starts[position]!
-      const to = this.#starts[position + 1] ?? this.writer.length
+      const to = position + 1 < this.#count ? this.#starts[position + 1] : this.writer.length
       fail(
         position,
         kernelErrorOf(acknowledged, target, () => this.writer.bytes.subarray(from, to)),
@@ -590,13 +591,14 @@ class Flight<T> {
       if (!isMalformedMessageError(error)) throw error
       malformed = error
     }
-    if (malformed !== undefined || lost || last !== this.#items.length - 1) {
+    if (malformed !== undefined || lost || last !== this.#count - 1) {
       // Which of the others failed is unknown: none of them may be called applied.
-      this.#items.forEach((item, position) => {
-        if (!failed.has(position)) fail(position, malformed ?? replyLost(codec.target(item)))
-      })
+      for (let position = 0; position < this.#count; position++) {
+        if (!failed.has(position))
+          fail(position, malformed ?? replyLost(codec.target(this.#items[position]!)))
+      }
       return 0
     }
-    return this.#items.length - failed.size
+    return this.#count - failed.size
   }
 }
