@@ -139,7 +139,7 @@ export class IpvsService {
     return this.servers.drain(server, options)
   }
 
-  /** Counters and rates of the service and of each server, read together. */
+  /** Counters and rates of the service and of each server, read together. The kernel sums them up every two seconds. */
   async statistics(options?: CallOptions): Promise<ServiceStatistics> {
     const service = await this.read(options)
     return { service: service.statistics, servers: await this.servers.list(options) }

@@ -153,7 +153,10 @@ export const statistics = attributeTable('IPVS_STATS_ATTR', {
   padding: readOnly(11, 'IPVS_STATS_ATTR_PAD', pad),
 })
 
-/** What a service or destination has carried. Counters are bigint, rates numbers. */
+/**
+ * What a service or destination has carried. Counters are bigint, rates numbers. The kernel sums up what its CPUs have
+ * counted every two seconds (ip_vs_est.c): until then they stand still.
+ */
 export interface Statistics extends Decoded<typeof statistics> {}
 
 /** The same within STATS, for kernels before 4.1: u32, but for the bytes. Counters wrap at 2^32 there. */

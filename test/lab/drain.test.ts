@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import {
   type DestinationInput,
   type DrainResult,
+  Ipvs,
   IpvsService,
   type ServersChange,
   type ServiceKey,
@@ -13,6 +14,8 @@ import {
 import type { Host } from '../../src/testing/index.js'
 import type { MakeSandbox } from '../kernel/kernel-test.js'
 import { ipvsTest } from './ipvs-test.js'
+import { isHere } from './support/features.js'
+import { markIncoming } from './support/marks.js'
 import { type Load, Traffic } from './traffic.js'
 
 const virtualAddress = '192.0.2.10'
@@ -185,6 +188,12 @@ ipvsTest('at the deadline a drain tells how many connections were left', async (
   await web.servers.update({ ...named(a), weight: 1 })
   t.match(await overtaken, { overtaken: true, deleted: false }, 'somebody gave it weight again')
 
+  const robbed = web.drain(named(a), { timeoutSeconds: 60 })
+  await quiesced(web)
+  await web.servers.remove(named(a))
+  t.match(await robbed, { drained: false, remaining: 1, overtaken: true, deleted: false }, 'it was deleted')
+  await web.servers.add(named(a))
+
   const deleted = await web.drain(named(a), { timeoutSeconds: 0.2 })
   t.match(deleted, { drained: false, remaining: 1, deleted: true })
   t.equal((await web.servers.list()).length, 1)
@@ -216,12 +225,86 @@ ipvsTest('a UDP drain waits for flows, which are all inactive to IPVS', async (t
   )
   await web.servers.set([named(a)])
   const socket = await client.udp()
-  const answer = once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
-  socket.send('?', port, virtualAddress)
-  t.equal(String((await answer)[0]), 'a')
+  const ask = async (): Promise<string> => {
+    const answer = once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
+    socket.send('?', port, virtualAddress)
+    return String((await answer)[0])
+  }
+  t.equal(await ask(), 'a')
   const drain = await web.drain(named(a), { timeoutSeconds: 0.5, onTimeout: 'keep' })
   t.match(drain, { drained: false, remaining: 1 })
   t.match(await web.drain(named(a), { connections: 'active' }), { drained: true, deleted: true })
+
+  await web.servers.add(named(a))
+  await using ipvs = await Ipvs.open({ netns: director.netns })
+  await ipvs.setTimeouts({ udpSeconds: 1 })
+  t.equal(await ask(), 'a', 'the flow goes on, with the timeout of now')
+  t.match(
+    await web.drain(named(a)),
+    { drained: true, remaining: 0, deleted: true },
+    'it ends when its flows do',
+  )
+})
+
+ipvsTest('an SCTP drain waits for associations, whatever their state', async (t, sandbox) => {
+  const net = await sandbox({
+    hosts: ['client', 'director', 'a'],
+    links: [
+      ['client', 'director'],
+      ['director', 'a'],
+    ],
+    settings: { director: { addresses: [`${virtualAddress}/32`] } },
+  })
+  const { client, director, a } = net.hosts
+  a.serveSctp({ port, name: 'a' })
+  await using web = await IpvsService.temporary(
+    { protocol: 'sctp', address: virtualAddress, port, scheduler: 'rr' },
+    { netns: director.netns },
+  )
+  await web.servers.set([named(a)])
+  t.match(await client.sctpInit({ to: virtualAddress, port, deadlineMilliseconds: 20_000 }), { name: 'a' })
+  const drain = await web.drain(named(a), { timeoutSeconds: 0.5, onTimeout: 'keep' })
+  t.match(drain, { drained: false, remaining: 1 })
+  t.match(await web.drain(named(a), { connections: 'active' }), { drained: true, deleted: true })
+})
+
+ipvsTest('a drain behind a firewall mark waits for flows where there are some', async (t, sandbox) => {
+  if (!(await isHere('nftables-mark'))) return void t.pass('without nftables nothing is marked')
+  await using traffic = await Traffic.compile()
+  const net = await sandbox({
+    hosts: ['client', 'director', 'a', 'b'],
+    links: [
+      ['client', 'director'],
+      ['director', 'a', 'b'],
+    ],
+    settings: { director: { addresses: [`${virtualAddress}/32`] } },
+  })
+  const { client, director, a, b } = net.hosts
+  await markIncoming(director, new Map([[virtualAddress, 7]]))
+  await a.serveUdp((_bytes, _from, reply) => reply(Buffer.from('a')), { port })
+  await traffic.serve(b, port)
+  await using web = await IpvsService.temporary(
+    { firewallMark: 7, family: 'ipv4', scheduler: 'rr' },
+    { netns: director.netns },
+  )
+  await web.servers.set([named(a)])
+  const socket = await client.udp()
+  const answer = once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
+  socket.send('?', port, virtualAddress)
+  t.equal(String((await answer)[0]), 'a')
+  await web.servers.update({ ...named(a), weight: 0 })
+  await web.servers.add(named(b))
+  const held = await hold(client)
+  t.equal(held.server, 'b')
+  held.socket.destroy()
+  const { removed } = await web.servers.set([], {
+    removed: 'drain',
+    drainTimeoutSeconds: 5,
+    onTimeout: 'keep',
+  })
+  const drains = new Map(removed.map(({ address, drain }) => [address, drain]))
+  t.match(drains.get(a.address), { drained: false, remaining: 1 }, 'the UDP flow is still there')
+  t.match(drains.get(b.address), { drained: true, deleted: true }, 'the TCP connection has ended')
 })
 
 ipvsTest(

@@ -280,8 +280,19 @@ ipvsTest('sync daemons with all their options', async (t, sandbox) => {
     operation: 'ipvs.startDaemon',
     hint: /stop it first/,
   })
-  await t.rejects(ipvs.startDaemon({ ...master, interface: 'nope' }), { code: /ENODEV|EEXIST/ })
+  t.match(
+    await ipvsadm(director, ['-L', '--daemon']),
+    /backup sync daemon \(mcast=lo, syncid=7, maxlen=\d+, group=ff02::99, port=8848, ttl=1\)/,
+  )
+  const key: ServiceKey = { protocol: 'tcp', address: '10.0.0.1', port: 80 }
+  await ipvs.createService(key)
+  await t.rejects(
+    ipvs.createDestination(key, { address: 'fd00::1', forwardingMethod: 'tunnel' }),
+    { code: 'EINVAL', hint: /not while a sync daemon runs/ },
+    'the other family, while a daemon runs',
+  )
   await ipvs.stopDaemon('master')
+  await t.rejects(ipvs.startDaemon({ ...master, interface: 'nope' }), { code: 'ENODEV' })
   await ipvs.stopDaemon('backup')
   t.same(await ipvs.daemons(), [])
   await t.rejects(ipvs.stopDaemon('master'), { code: 'ESRCH' })

@@ -1,6 +1,7 @@
 /** docs/guides/containers.md: which capability what needs. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import type { Diagnosis } from '../../src/index.js'
 import { NetworkNamespace } from '../../src/net/index.js'
 import { ipvsTest } from './ipvs-test.js'
 
@@ -43,4 +44,23 @@ ipvsTest('each thing goes with the capabilities that are said, and not without',
   } finally {
     NetworkNamespace.delete(name)
   }
+})
+
+ipvsTest('a diagnosis tells which privilege is missing', async (t, sandbox) => {
+  const { director } = (await sandbox({ hosts: ['director'] })).hosts
+  const script = `
+    import { diagnose } from ${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)}
+    console.log(JSON.stringify(await diagnose()))`
+  const problems = async (...wrapper: string[]): Promise<string[]> => {
+    const namespace = `--net=/proc/${process.pid}/fd/${director.netns.fd}`
+    const node = [process.execPath, '--input-type=module', '-e', script]
+    const { stdout } = await promisify(execFile)('nsenter', [namespace, ...wrapper, ...node])
+    const { ready, findings } = JSON.parse(stdout) as Diagnosis
+    t.equal(ready, wrapper.length === 0, wrapper.join(' '))
+    return findings.filter(({ level }) => level === 'problem').map(({ id }) => id)
+  }
+  t.same(await problems(), [])
+  const without = ['--inh-caps', '-net_admin', '--bounding-set', '-net_admin']
+  t.same(await problems('setpriv', ...without), ['ipvs', 'capability.net_admin'])
+  t.same(await problems('unshare', '--user', '--map-root-user'), ['ipvs', 'user-namespace'])
 })
