@@ -1,4 +1,4 @@
-import { hasKind, markKind } from './kind.js'
+import { hasKind, markKind, text } from './kind.js'
 
 /** One operation that failed. */
 export interface BatchFailure {
@@ -9,24 +9,37 @@ export interface BatchFailure {
   readonly error: Error
 }
 
-/** Some operations of a batch failed. Every one of them is told, and so is how many were applied. */
+/**
+ * Some operations of a batch failed. Every one of them is told, and so is how many were applied. With a `cause` it was
+ * ended by that, and what came after was not sent.
+ */
 export class BatchError extends AggregateError {
   override readonly name = 'BatchError'
   readonly code = 'ERR_VIADUCT_BATCH'
   readonly applied: number
   readonly failures: readonly BatchFailure[]
 
-  constructor(operation: string, applied: number, failures: readonly BatchFailure[]) {
+  constructor(
+    operation: string,
+    applied: number,
+    failures: readonly BatchFailure[],
+    options?: { readonly cause?: unknown },
+  ) {
     const first = failures[0]
     const more = failures.length > 1 ? ` (and ${failures.length - 1} more)` : ''
     super(
       failures.map((failure) => failure.error),
       `${operation}: ${failures.length} of ${applied + failures.length} operations failed` +
-        (first === undefined ? '' : `; first, number ${first.index}: ${first.error.message}${more}`),
+        (first === undefined ? '' : `; first, number ${first.index}: ${first.error.message}${more}`) +
+        (options === undefined ? '' : `; the rest was not sent: ${reasonOf(options.cause)}`),
+      options,
     )
     this.applied = applied
     this.failures = failures
   }
+}
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : text(cause)
 }
 markKind(BatchError.prototype, 'batch')
 

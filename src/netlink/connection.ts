@@ -1,4 +1,5 @@
 import {
+  BatchError,
   type BatchFailure,
   isMalformedMessageError,
   KernelError,
@@ -17,7 +18,7 @@ import {
   NLMSG_NOOP,
   NLMSG_OVERRUN,
 } from './constants.js'
-import { kernelErrorOf, replyLost, type Target, transportError } from './failure.js'
+import { kernelErrorOf, replyLost, type Target, transportError, TurnMissed } from './failure.js'
 import { Pace } from './pace.js'
 import type { Replies, RequestKind, Transport } from './transport.js'
 import { turn } from './turn.js'
@@ -41,11 +42,14 @@ export type ReadReply<T> = (
 /** What every call takes. */
 export interface CallOptions {
   /**
-   * Aborting before the request is sent rejects with nothing done. What was sent is awaited and told: a kernel cannot
-   * take back a change.
+   * Aborting before the request is sent rejects at once with nothing done. What was sent is awaited and told: a kernel
+   * cannot take back a change.
    */
   readonly signal?: AbortSignal | undefined
-  /** How long to wait for an answer; 10,000 unless said. */
+  /**
+   * How long to wait for an answer, and before that behind earlier requests, together; 10,000 unless said. A list that
+   * is sent in parts has as long for each of them.
+   */
   readonly deadlineMilliseconds?: number | undefined
 }
 
@@ -55,7 +59,10 @@ export interface BatchOutcome {
   readonly applied: number
   /** Every one that failed, in the order of the batch. */
   readonly failures: readonly BatchFailure[]
-  /** Operations that were never sent because the signal was aborted. */
+  /**
+   * Operations that were never sent because the signal was aborted. Of an array or a Set all that is left is counted;
+   * of what makes its operations as it goes (a generator) those that it was asked for: it is told to end.
+   */
   readonly notSent: number
 }
 
@@ -145,7 +152,7 @@ export class Connection {
     let replies: Replies
     try {
       const answer = this.#exchange(writer.bytes, writer.length, 'batch', options)
-      replies = answer instanceof Promise ? await answer : answer
+      replies = isReplies(answer) ? answer : await answer
     } catch (error) {
       throw transportError(error, request)
     }
@@ -179,17 +186,19 @@ export class Connection {
   ): Promise<T[][]> {
     const results: T[][] = []
     let flying: Promise<DumpPart> | undefined
-    // One part is read by the kernel while the one before is decoded here.
+    // One part is read by the kernel while the one before is decoded here. It is not sent before that one has come: the
+    // deadline of each is its own.
     for (let from = 0; from < items.length || flying !== undefined; from += dumpsAtOnce) {
+      // The first is sent within the call: what is asked later comes later.
+      const landed = flying === undefined ? undefined : await flying
       options?.signal?.throwIfAborted()
-      let next: Promise<DumpPart> | undefined
+      flying = undefined
       if (from < items.length) {
         const requests = items.slice(from, from + dumpsAtOnce).map(requestOf)
-        next = this.#sendDumps({ requests, from }, options)
-        next.catch(() => undefined)
+        flying = this.#sendDumps({ requests, from }, options)
+        flying.catch(() => undefined)
       }
-      if (flying !== undefined) await this.#readDumps(await flying, read, results, options)
-      flying = next
+      if (landed !== undefined) await this.#readDumps(landed, read, results, options)
     }
     return results
   }
@@ -234,7 +243,8 @@ export class Connection {
             ? `replies were lost ${dumpAttempts} times`
             : `the dump was interrupted by changes ${dumpAttempts} times`,
           hint: 'what was read is in `cause`',
-          cause: results[part.from + position!],
+          // Of several all that were begun, for the others are whole.
+          cause: results.length === 1 ? results[0] : results,
         })
       }
       part = await this.#sendDumps({ ...part, again }, options)
@@ -244,85 +254,92 @@ export class Connection {
   /**
    * Sends any number of operations in few sends and tells of every one that failed. The kernel applies what it can:
    * an operation that fails stops none after it. Encoding goes in slices, so the event loop stays free.
+   *
+   * Where the list itself throws in the middle, what was sent before is told by a BatchError with that as its cause.
    */
   async batch<T>(items: Iterable<T>, codec: BatchCodec<T>, options?: CallOptions): Promise<BatchOutcome> {
     options?.signal?.throwIfAborted()
     const failures: BatchFailure[] = []
-    const iterator = items[Symbol.iterator]()
+    const list = new ItemReader(items)
     const spare = [new Flight<T>(), new Flight<T>()] as const
-    let flying: { flight: Flight<T>; replies: Promise<Replies> } | undefined
-    let index = 0
+    let flying: { readonly flight: Flight<T>; readonly landing: Promise<Landing> } | undefined
     let applied = 0
     let notSent = 0
     let started = 0
-    let more = true
-    const land = (flight: Flight<T>, answer: Replies | Error): void => {
-      // Aborted while it stood in the queue: #exchange threw the signal's own reason instead of sending.
-      if (answer === options?.signal?.reason) notSent += flight.count
-      else applied += flight.land(answer, codec, failures)
+    const isAborted = (): boolean => options?.signal?.aborted === true
+    const land = (flight: Flight<T>, landing: Landing): void => {
+      // Aborted while it stood in the queue: it was not sent.
+      if (isAborted() && 'error' in landing && landing.error === options?.signal?.reason) {
+        notSent += flight.count
+      } else applied += flight.land(landing, codec, failures)
     }
     const awaitLanding = async (): Promise<void> => {
       if (flying === undefined) return
-      const { flight, replies } = flying
+      const { flight, landing } = flying
       flying = undefined
-      land(flight, await replies.catch((error: unknown) => error as Error))
+      land(flight, await landing)
     }
     const pace = new Pace(firstMessages, chunkMessages)
     // It may be one of many that are awaited one after the other.
     const next = turn.spent
     if (next !== undefined) await next
-    while (more) {
-      if (options?.signal?.aborted === true) break
+    while (!list.ended && !isAborted()) {
       const until = performance.now() + sliceMilliseconds
       do {
         const flight = spare[started++ & 1]!
         const mayHold = this.#tail === undefined && flying === undefined
         flight.start(this.#take(chunkMessages), mayHold && pace.messages > 0 ? pace.messages : chunkMessages)
         while (!flight.full) {
-          const next = iterator.next()
-          if (next.done === true) {
-            more = false
-            break
-          }
-          flight.add(next.value, index++, codec, failures)
-          if ((index & 255) === 0 && performance.now() > until) break
+          const index = list.count
+          const next = list.next()
+          if (next === undefined) break
+          flight.add(next.value, index, codec, failures)
+          if ((list.count & 255) === 0 && performance.now() > until) break
         }
         await awaitLanding()
+        if (isAborted() || list.failure !== undefined) {
+          notSent += flight.count
+          break
+        }
         if (flight.count === 0) continue
         flight.seal()
         const began = performance.now()
-        const answer = this.#launch(flight, mayHold && pace.messages > 0, options)
-        if (answer instanceof Promise) {
-          answer.catch(() => undefined)
-          flying = { flight, replies: answer }
+        const landing = this.#launch(flight, mayHold && pace.messages > 0, options)
+        if (landing instanceof Promise) {
+          flying = { flight, landing }
           if (flight.mayWait) pace.stop()
           break
         }
         // Had at once: it is valid until the next call only, whoever makes it.
-        land(flight, answer)
+        land(flight, landing)
         pace.took(flight.count, performance.now() - began)
-      } while (more && performance.now() < until)
-      if (more) await immediate()
+      } while (!list.ended && performance.now() < until)
+      if (!list.ended) await immediate()
     }
     await awaitLanding()
-    if (applied === 0 && failures.length === 0 && notSent === index && notSent > 0) {
-      options?.signal?.throwIfAborted()
-    }
-    if (more) for (let rest = iterator.next(); rest.done !== true; rest = iterator.next()) notSent++
     failures.sort((a, b) => a.index - b.index)
-    return { applied, failures, notSent }
+    const isUntouched = applied === 0 && failures.length === 0
+    if (list.failure !== undefined) {
+      const { cause } = list.failure
+      if (isUntouched) throw cause
+      throw new BatchError('netlink.batch', applied, failures, { cause })
+    }
+    if (isUntouched && notSent > 0) options?.signal?.throwIfAborted()
+    return { applied, failures, notSent: notSent + list.leave() }
   }
 
+  /** A promise of the transport's may be of another realm, and so may its errors: here begin our own. */
   #launch<T>(
     flight: Flight<T>,
     mayHold: boolean,
     options: CallOptions | undefined,
-  ): Replies | Error | Promise<Replies> {
+  ): Landing | Promise<Landing> {
     const { writer } = flight
     try {
-      return this.#exchange(writer.bytes, writer.length, 'batch', options, mayHold && !flight.mayWait)
+      const answer = this.#exchange(writer.bytes, writer.length, 'batch', options, mayHold && !flight.mayWait)
+      return isReplies(answer) ? { replies: answer } : landingOf(answer)
     } catch (error) {
-      return error as Error
+      return { error }
     }
   }
 
@@ -345,40 +362,33 @@ export class Connection {
     const here = kind === 'batch' && (mayHold ?? length <= syncBytes) && transport.exchangeSync !== undefined
     // Who says that it may hold the event loop, a batch, has its own slices.
     const busy = this.#tail ?? (here && mayHold === undefined ? turn.spent : undefined)
-    if (busy !== undefined) {
-      // Its writer is used again by whoever comes while it waits.
-      const copy = request.slice(0, length)
-      return this.#queued(this.#after(busy, copy, here ? undefined : kind, deadline, options?.signal))
+    if (busy === undefined) {
+      return here
+        ? transport.exchangeSync(request, length, Math.min(deadline, syncDeadline))
+        : this.#queued(transport.exchange(request, length, kind, deadline))
     }
-    return here
-      ? transport.exchangeSync(request, length, Math.min(deadline, syncDeadline))
-      : this.#queued(transport.exchange(request, length, kind, deadline))
+    // Its writer is used again by whoever comes while it waits.
+    const copy = request.slice(0, length)
+    const send = (left: number): Promise<Replies> =>
+      here ? this.#exchangeHere(copy, left) : transport.exchange(copy, length, kind, left)
+    const waiting = inTurn(busy, send, deadline, options?.signal)
+    void this.#queued(waiting.over)
+    return waiting.replies
   }
 
-  /** Sends it when its time has come: off the event loop if a `kind` is given. */
-  async #after(
-    busy: Promise<unknown>,
-    request: Uint8Array,
-    kind: RequestKind | undefined,
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Replies> {
-    const transport = this.#transport
-    await busy
-    signal?.throwIfAborted()
-    if (kind !== undefined) return transport.exchange(request, request.length, kind, deadline)
+  /** What was waited for may have spent this turn of the event loop, too. */
+  async #exchangeHere(request: Uint8Array, deadline: number): Promise<Replies> {
     const next = turn.spent
-    if (next !== undefined) {
-      await next
-      signal?.throwIfAborted()
-    }
-    const { bytes, lost } = transport.exchangeSync!(request, request.length, Math.min(deadline, syncDeadline))
+    if (next !== undefined) await next
+    const exchangeSync = this.#transport.exchangeSync!.bind(this.#transport)
+    const { bytes, lost } = exchangeSync(request, request.length, Math.min(deadline, syncDeadline))
     // Those behind it may be answered before these bytes are read.
     return { bytes: bytes.slice(), lost }
   }
 
-  #queued(running: Promise<Replies>): Promise<Replies> {
-    const tail = running.then(
+  /** Later requests wait until it is over, however it ends. */
+  #queued<T extends PromiseLike<unknown>>(running: T): T {
+    const tail = Promise.resolve(running).then(
       () => undefined,
       () => undefined,
     )
@@ -399,6 +409,98 @@ interface DumpPart {
   readonly again?: ReadonlySet<number> | undefined
   readonly sequence: number
   readonly replies: Replies
+}
+
+/** What came of a send. Kept apart by its place, for an error of another realm (a vm context) is no `instanceof Error`. */
+type Landing = { readonly replies: Replies } | { readonly error: unknown }
+
+function isReplies(answer: Replies | PromiseLike<Replies>): answer is Replies {
+  return !('then' in answer)
+}
+
+async function landingOf(answer: PromiseLike<Replies>): Promise<Landing> {
+  try {
+    return { replies: await answer }
+  } catch (error) {
+    return { error }
+  }
+}
+
+/** The operations of a batch as they are read one by one. */
+class ItemReader<T> {
+  readonly #iterator: Iterator<T>
+  readonly #known: number
+  /** How many were read. */
+  count = 0
+  ended = false
+  /** What reading them threw. */
+  failure: { readonly cause: unknown } | undefined
+
+  constructor(items: Iterable<T>) {
+    const { length, size } = items as { readonly length?: unknown; readonly size?: unknown }
+    this.#known = typeof length === 'number' ? length : typeof size === 'number' ? size : 0
+    this.#iterator = items[Symbol.iterator]()
+  }
+
+  next(): { readonly value: T } | undefined {
+    try {
+      const next = this.#iterator.next()
+      if (next.done !== true) {
+        this.count++
+        return next
+      }
+    } catch (cause) {
+      this.failure = { cause }
+    }
+    this.ended = true
+    return undefined
+  }
+
+  /** Ends the reading, and tells how many are known to be left. It may have no end: it is not read to it. */
+  leave(): number {
+    if (this.ended) return 0
+    this.ended = true
+    this.#iterator.return?.()
+    return Math.max(0, this.#known - this.count)
+  }
+}
+
+/** A timer takes no more: it would fire at once. */
+const mostTimerMilliseconds = 0x7fff_ffff
+
+/**
+ * Sends once `busy` is over, with what is then left of the deadline. Before that, the deadline and the signal end the
+ * waiting at once, and nothing is sent; `over` comes in its turn all the same, for those behind it.
+ */
+function inTurn(
+  busy: Promise<unknown>,
+  send: (leftMilliseconds: number) => Promise<Replies>,
+  deadlineMilliseconds: number,
+  signal: AbortSignal | undefined,
+): { readonly replies: Promise<Replies>; readonly over: Promise<unknown> } {
+  const until = performance.now() + deadlineMilliseconds
+  let leave: (reason: unknown) => void
+  let isLeft = false
+  const left = new Promise<never>((_, reject) => {
+    leave = (reason) => {
+      isLeft = true
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is whatever it is
+      reject(reason)
+    }
+  })
+  const onAbort = (): void => leave(signal?.reason)
+  const onDeadline = (): void => leave(new TurnMissed())
+  signal?.addEventListener('abort', onAbort, { once: true })
+  // Whoever is before it keeps the process alive.
+  const timer = setTimeout(onDeadline, Math.min(deadlineMilliseconds, mostTimerMilliseconds)).unref()
+  const sent = busy.then(() => {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+    if (signal?.aborted === true) onAbort()
+    else if (performance.now() >= until) onDeadline()
+    return isLeft ? left : send(until - performance.now())
+  })
+  return { replies: Promise.race([sent, left]), over: sent }
 }
 
 function immediate(): Promise<void> {
@@ -453,26 +555,30 @@ async function readDumpPart<T>(
   // A large table is decoded in slices, with the event loop let in between.
   for (const [begin, end] of slices(bytes, view, decodeSliceMessages)) {
     if (count++ > 0) await immediate()
-    const slice = bytes.subarray(begin, end)
-    const sliceView = viewOf(slice)
-    forEachMessage(slice, sliceView, (type, flags, sequence, offset, end) => {
-      const position = sequence - first
-      const request = requests[position]
-      if (request === undefined || settled.has(position)) return
-      if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted.add(position)
-      if (type === NLMSG_ERROR || type === NLMSG_DONE) {
-        settled.add(position)
-        const acknowledged = readAcknowledgement(slice, sliceView, type, flags, offset, end)
-        if (acknowledged.errno !== 0) {
-          throw kernelErrorOf(acknowledged, request, () =>
-            rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence),
-          )
+    forEachMessage(
+      bytes,
+      view,
+      (type, flags, sequence, offset, end) => {
+        const position = sequence - first
+        const request = requests[position]
+        if (request === undefined || settled.has(position)) return
+        if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted.add(position)
+        if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+          settled.add(position)
+          const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
+          if (acknowledged.errno !== 0) {
+            throw kernelErrorOf(acknowledged, request, () =>
+              rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence),
+            )
+          }
+        } else if (type > NLMSG_NOOP) {
+          const result = read(bytes, view, offset, end, type)
+          if (result !== undefined) results[from + position]?.push(result)
         }
-      } else if (type > NLMSG_NOOP) {
-        const result = read(slice, sliceView, offset, end, type)
-        if (result !== undefined) results[from + position]?.push(result)
-      }
-    })
+      },
+      begin,
+      end,
+    )
   }
   // Which parts were dropped for want of buffer is unknown: nothing was changed by reading, so all are read again.
   if (replies.lost) return new Set(positions)
@@ -554,18 +660,18 @@ class Flight<T> {
   }
 
   /** Reads what came back; returns how many were applied. */
-  land(answer: Replies | Error, codec: BatchCodec<T>, failures: BatchFailure[]): number {
+  land(landing: Landing, codec: BatchCodec<T>, failures: BatchFailure[]): number {
     const fail = (position: number, error: Error): void => {
       const { operation, object } = codec.target(this.#items[position]!)
       failures.push({ index: this.#indices[position]!, operation, object, error })
     }
-    if (answer instanceof Error) {
+    if ('error' in landing) {
       for (let position = 0; position < this.#count; position++) {
-        fail(position, transportError(answer, codec.target(this.#items[position]!)) as Error)
+        fail(position, transportError(landing.error, codec.target(this.#items[position]!)) as Error)
       }
       return 0
     }
-    const { bytes, lost } = answer
+    const { bytes, lost } = landing.replies
     const view = viewOf(bytes)
     const failed = new Set<number>()
     let last: number | undefined

@@ -1,4 +1,4 @@
-import { KernelError } from '../errors/index.js'
+import { isKernelError, KernelError } from '../errors/index.js'
 import { pathAtOffset } from './codec.js'
 import { type Acknowledgement, viewOf } from './message.js'
 import type { FieldsTable } from './types.js'
@@ -62,16 +62,29 @@ export function replyLost(target: Target): KernelError {
   })
 }
 
+/** Its turn did not come within the deadline: it stood behind earlier requests, and nothing of it was sent. */
+export class TurnMissed extends Error {
+  readonly errno = -110
+  readonly code = 'ETIMEDOUT'
+
+  constructor() {
+    super('earlier requests took longer than the deadline; it was not sent')
+  }
+}
+
 /** An error of the socket itself, told with what was being tried. Anything that is not one is passed on. */
 export function transportError(error: unknown, target: Target): unknown {
-  if (error instanceof KernelError) return error
+  if (isKernelError(error)) return error
   const { errno, code, syscall } = (error ?? {}) as { errno?: unknown; code?: unknown; syscall?: unknown }
   if (typeof errno !== 'number' || typeof code !== 'string') return error
   return new KernelError({
     errno,
     operation: target.operation,
     object: target.object,
-    kernelMessage: `${typeof syscall === 'string' ? `${syscall}: ` : ''}${socketTrouble[code] ?? code}`,
+    kernelMessage:
+      error instanceof TurnMissed
+        ? error.message
+        : `${typeof syscall === 'string' ? `${syscall}: ` : ''}${socketTrouble[code] ?? code}`,
     cause: error,
   })
 }

@@ -25,16 +25,17 @@ export function viewOf(bytes: Uint8Array): DataView {
 }
 
 /**
- * Walks the messages of a reply: `visit(type, flags, sequence, offset, end)` with the payload's place. Throws a
- * MalformedMessageError for a length that cannot be; never runs past the end, always moves on.
+ * Walks the messages of a reply, or of its part `[from, size)`: `visit(type, flags, sequence, offset, end)` with the
+ * payload's place. Throws a MalformedMessageError for a length that cannot be; never runs past the end, always moves on.
  */
 export function forEachMessage(
   bytes: Uint8Array,
   view: DataView,
   visit: (type: number, flags: number, sequence: number, offset: number, end: number) => void,
+  from = 0,
+  size = bytes.length,
 ): void {
-  let at = 0
-  const size = bytes.length
+  let at = from
   while (size - at >= NLMSG_HDRLEN) {
     const length = view.getUint32(at, hostIsLittleEndian)
     if (length < NLMSG_HDRLEN || length > size - at) {

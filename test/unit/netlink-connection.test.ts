@@ -1,8 +1,9 @@
 /** Requests, dumps and batches against a kernel that is a function. */
 import assert from 'node:assert/strict'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
-import { isKernelError, type KernelError } from '../../src/errors/index.js'
+import { isBatchError, isKernelError, type KernelError } from '../../src/errors/index.js'
 import {
   attribute,
   attributeTable,
@@ -12,6 +13,7 @@ import {
   nulString,
   type ReadReply,
   type Request,
+  type Transport,
   u32,
 } from '../../src/netlink/index.js'
 import {
@@ -434,20 +436,154 @@ t.test('aborted after it is sent, the outcome is awaited and told', async (t) =>
     if (code === undefined) await sent
     else t.match(await failure(sent), { code })
   }
-  const abort = new AbortController()
-  const outcome = await connection.batch(items(abort), things, { signal: abort.signal })
-  t.equal(outcome.applied + outcome.failures.length + outcome.notSent, 5000)
-  t.ok(outcome.notSent > 0 && outcome.applied > 0)
-  t.equal(kernel.requests.length - 2, outcome.applied + outcome.failures.length)
 })
 
-/** Gives up in the middle. */
-function* items(abort: AbortController): Generator<{ id: number }> {
-  for (let id = 0; id < 5000; id++) {
-    if (id === 1500) abort.abort()
-    yield { id }
+/** The same kernel with something done around every exchange; `landed` before its replies are handed over. */
+function around(
+  kernel: FakeKernel,
+  { sent, landed }: { sent?: (length: number) => void; landed?: (exchange: number) => void },
+): Transport {
+  let exchanges = 0
+  return {
+    async exchange(request, length, kind, deadline) {
+      const number = ++exchanges
+      sent?.(length)
+      const replies = await kernel.exchange(request, length, kind, deadline)
+      landed?.(number)
+      return replies
+    },
+    close: () => kernel.close(),
   }
 }
+const many = (count: number) => Array.from({ length: count }, (_, id) => ({ id }))
+
+/** Few of them fill a send: the second one has 33. */
+const largeBytes = 16 + 4 + 4000
+const large: typeof things = {
+  ...things,
+  write(writer, flags, sequence) {
+    const start = writer.beginMessage(type, flags, sequence)
+    const attribute = writer.beginAttribute(9)
+    writer.append(new Uint8Array(4000))
+    writer.endAttribute(attribute)
+    writer.endMessage(start)
+  },
+}
+
+t.test('a batch that is aborted sends nothing more, whatever it has prepared', async (t) => {
+  const kernel = new FakeKernel({ handle: () => undefined })
+  const abort = new AbortController()
+  const connection = new Connection(
+    around(kernel, {
+      landed(exchange) {
+        if (exchange === 2) abort.abort()
+      },
+    }),
+  )
+  // While the second send takes its time the third is made ready.
+  kernel.disturb(undefined, { delayMilliseconds: 50 })
+  const outcome = await connection.batch(many(200), large, { signal: abort.signal })
+  const sent = 32 + 33
+  t.same(outcome, { applied: sent, failures: [], notSent: 200 - sent })
+  t.equal(kernel.requests.length, sent)
+})
+
+t.test('a batch that is aborted as soon as it was asked for sends nothing', async (t) => {
+  for (const synchronous of [true, false]) {
+    const { connection, kernel } = open(() => undefined, { synchronous })
+    const abort = new AbortController()
+    const batch = failure(connection.batch(many(100), things, { signal: abort.signal }))
+    abort.abort(new Error('at once'))
+    t.match(await batch, { message: 'at once' })
+    t.equal(kernel.requests.length, 0)
+  }
+})
+
+t.test('operations without an end are left at the abort, and told so', async (t) => {
+  const { connection, kernel } = open(() => undefined, { synchronous: false })
+  const abort = new AbortController()
+  let given = 0
+  let ended = false
+  function* endless(): Generator<{ id: number }> {
+    try {
+      for (;;) {
+        if (given === 1500) abort.abort()
+        yield { id: given++ }
+      }
+    } finally {
+      ended = true
+    }
+  }
+  const outcome = await connection.batch(endless(), things, { signal: abort.signal })
+  t.ok(ended)
+  t.equal(outcome.applied, kernel.requests.length)
+  t.equal(outcome.applied + outcome.notSent, given, 'those that were asked for are counted')
+  t.ok(outcome.applied > 0 && outcome.notSent > 0)
+})
+
+t.test('operations that throw in the middle: what was sent is told', async (t) => {
+  const { connection, kernel } = open((request) => (idOf(request) === 7 ? { code: 'EEXIST' } : undefined), {
+    synchronous: false,
+  })
+  const trouble = new Error('the list has a hole')
+  function* holed(most: number): Generator<{ id: number }> {
+    for (let id = 0; id < most; id++) yield { id }
+    throw trouble
+  }
+  const error = await failure(connection.batch(holed(200), things))
+  const sent = 32
+  t.ok(isBatchError(error))
+  t.match(error, {
+    applied: sent - 1,
+    failures: [{ index: 7, error: { code: 'EEXIST' } }],
+    cause: trouble,
+    message: /1 of 32 operations failed; first, number 7: .*; the rest was not sent: the list has a hole/,
+  })
+  t.equal(kernel.requests.length, sent)
+  t.equal(
+    await failure(connection.batch(holed(3), things)),
+    trouble,
+    'where nothing was sent it is the error itself',
+  )
+  t.equal(kernel.requests.length, sent)
+  await connection.execute(about({ id: 1 }))
+})
+
+t.test('a send is cut at its bytes, too', async (t) => {
+  const kernel = new FakeKernel({ handle: () => undefined })
+  const lengths: number[] = []
+  const connection = new Connection(around(kernel, { sent: (length) => lengths.push(length) }))
+  const { applied } = await connection.batch(many(200), large)
+  t.equal(applied, 200)
+  // SO_SNDBUF is 212,992 where it may not be forced: the kernel counts more than the bytes themselves.
+  t.ok(
+    lengths.every((length) => length < 128 * 1024 + largeBytes),
+    lengths.join(),
+  )
+  t.equal(Math.max(...lengths), Math.ceil((128 * 1024) / largeBytes) * largeBytes, 'and not sooner')
+})
+
+t.test('a transport of another realm: its promises and errors are told apart all the same', async (t) => {
+  const kernel = new FakeKernel({ handle: () => undefined })
+  const foreign =
+    runInNewContext(`(work, reject) => new Promise((resolve) => resolve(work())).catch((error) => {
+    throw Object.assign(new Error(error.message), { code: error.code, errno: error.errno, syscall: error.syscall })
+  })`) as <T>(work: () => Promise<T>) => Promise<T>
+  const transport: Transport = {
+    exchange: (...given) => foreign(() => kernel.exchange(...given)),
+    close: () => kernel.close(),
+  }
+  t.notOk(foreign(() => Promise.resolve()) instanceof Promise)
+  const connection = new Connection(transport)
+  await connection.execute(about({ id: 1 }))
+  t.match(await connection.batch(many(3), things), { applied: 3, failures: [] })
+  kernel.disturb({ fails: 'EPERM' }, { fails: 'EPERM' })
+  t.match(await failure(connection.execute(about({ id: 1 }))), { name: 'KernelError', code: 'EPERM' })
+  t.match(await connection.batch(many(2), things), {
+    applied: 0,
+    failures: [{ error: { name: 'KernelError', code: 'EPERM' } }, { error: { code: 'EPERM' } }],
+  })
+})
 
 t.test('no answer within the deadline', async (t) => {
   const { connection, kernel } = open(() => undefined, { synchronous: false })
@@ -458,6 +594,100 @@ t.test('no answer within the deadline', async (t) => {
   })
   await connection.execute(about({ id: 2 }))
   t.equal(kernel.requests.length, 2)
+})
+
+t.test('the deadline and the signal count in the queue, and end the waiting there', async (t) => {
+  const { connection, kernel } = open(() => [fakeReply(thing, { id: 1 })])
+  const calls: ((options: CallOptions) => Promise<unknown>)[] = [
+    (options) => connection.execute(about({ id: 1 }), options),
+    (options) => connection.query(about({ id: 1 }), read, options),
+    (options) => connection.dump(about({ id: 1 }), read, options),
+    async (options) => {
+      const { applied, failures } = await connection.batch([{ id: 1 }], things, options)
+      t.equal(applied, 0)
+      throw failures[0]!.error
+    },
+  ]
+  for (const call of calls) {
+    // The one before is answered when this one has given up, and not sooner.
+    const before = gated(kernel)
+    const first = connection.dump(about({ id: 7 }), read)
+    const error = await failure(call({ deadlineMilliseconds: 5 }))
+    t.match(error, {
+      name: 'KernelError',
+      code: 'ETIMEDOUT',
+      kernelMessage: /earlier requests .* was not sent/,
+    })
+    const abort = new AbortController()
+    const aborted = failure(call({ signal: abort.signal }))
+    await new Promise((resolve) => setImmediate(resolve))
+    abort.abort(new Error('no longer'))
+    t.match(await aborted, { message: 'no longer' })
+    const behind = connection.execute(about({ id: 8 }))
+    before.open()
+    await first
+    await behind
+  }
+  t.same(kernel.requests.map(idOf), [7, 8, 7, 8, 7, 8, 7, 8], 'what had given up was never sent')
+})
+
+/** Holds the next exchange until it is opened. */
+function gated(kernel: FakeKernel): { open(): void } {
+  const exchange = kernel.exchange.bind(kernel)
+  let open = (): void => undefined
+  kernel.exchange = async (...given) => {
+    kernel.exchange = exchange
+    // As a socket would: it keeps the process alive while it waits.
+    const alive = setInterval(() => undefined, 1000)
+    const opened = new Promise<void>((resolve) => (open = resolve))
+    const replies = await exchange(...given)
+    await opened
+    clearInterval(alive)
+    return replies
+  }
+  return { open: () => open() }
+}
+
+t.test('no answer within the deadline, whatever was asked', async (t) => {
+  const { connection, kernel } = open(() => [], { synchronous: false })
+  const options = { deadlineMilliseconds: 5 }
+  const message = /no answer within the deadline; whether it was applied is unknown/
+  kernel.disturb({ delayMilliseconds: 1000 })
+  t.match(await failure(connection.dump(about({ id: 1 }), read, options)), { code: 'ETIMEDOUT', message })
+  kernel.disturb({ delayMilliseconds: 1000 })
+  t.match(await connection.batch([{ id: 1 }, { id: 2 }], things, options), {
+    applied: 0,
+    failures: [{ error: { code: 'ETIMEDOUT', message } }, { error: { code: 'ETIMEDOUT' } }],
+  })
+  // A timer takes no more than 2^31 - 1 milliseconds, and a longer one fires at once.
+  const before = gated(kernel)
+  const first = connection.execute(about({ id: 7 }))
+  const behind = connection.execute(about({ id: 1 }), { deadlineMilliseconds: Infinity })
+  await new Promise((resolve) => setTimeout(resolve, 3))
+  before.open()
+  await Promise.all([first, behind])
+})
+
+t.test('what is wrong with a large dump is told by its place in the whole', async (t) => {
+  const { connection, kernel } = open(() => many(1500).map((record) => fakeReply(thing, record)), {
+    strays: false,
+  })
+  let length = 0
+  kernel.disturb({
+    replies(bytes) {
+      length = bytes.length
+      return Uint8Array.from([...bytes, 1, 2, 3])
+    },
+  })
+  const error = await failure(connection.dump(about({ id: 1 }), read))
+  t.match(error, { name: 'MalformedMessageError', offset: length })
+})
+
+t.test('of many dumps of which one is always interrupted, the others are not lost', async (t) => {
+  const { connection, kernel } = open((request) => [fakeReply(thing, { id: idOf(request) })])
+  kernel.disturb(...Array.from({ length: 4 }, () => ({ interrupted: true })))
+  const error = await failure(connection.dumps([4, 5], (id) => about({ id }), read))
+  t.match(error, { code: 'EINTR', cause: [[4], [5]] })
 })
 
 t.test('closed while a request is under way', async (t) => {
