@@ -116,6 +116,11 @@ void t.test('where IPVS is not to be had', async (t) => {
   })
 })
 
+void t.test('a namespace that is not there is not taken for a kernel without IPVS', async (t) => {
+  const outcome = await ipvsadm(['-Ln'], { netns: 'viaduct-nowhere' })
+  t.match(outcome, { exitCode: 1, stdout: '', stderr: /^ENOENT: netns\.open \(netns=viaduct-nowhere\)/ })
+})
+
 void t.test('what the kernel refuses has the words of ipvsadm', async (t) => {
   const words = (errno: number, command: Parameters<typeof kernelMessage>[1]): string =>
     kernelMessage(new KernelError({ errno, operation: 'test' }), command)

@@ -151,6 +151,7 @@ void t.test('services that cannot be meant', async (t) => {
     ['-A -f 0', "invalid fwmark value `0' specified"],
     ['-A -f 4294967296', "invalid fwmark value `4294967296' specified"],
     ['-A -6 -f 1', '-6 used before -f\n'],
+    ['-A -t [fe80::1%lo]:80', 'illegal virtual server address[:port] specified'],
     ['-A -t 192.0.2.1:80 -p 0', "invalid timeout value `0' specified"],
     ['-A -t 192.0.2.1:80 -p 2678401', "invalid timeout value `2678401' specified"],
     ['-A -t 192.0.2.1:80 -p rr', "invalid timeout value `rr' specified"],

@@ -56,14 +56,23 @@ async function run(
   return { exitCode, done, changes, told, asked }
 }
 
-void t.test('changes go in one batch, whatever pieces the lines come in', async (t) => {
+void t.test('changes go together as their lines come, whatever the pieces', async (t) => {
   const text =
     '-A -t 192.0.2.1:80\n\n  ipvsadm -a -t 192.0.2.1:80 -r 10.0.0.1 -m\r\n\t-a -t 192.0.2.1:80 -r 10.0.0.2 # the second\n# nothing\n-D -t 192.0.2.1:80'
+  const batches = [
+    [3, 1],
+    [3, 1],
+    [1, 1, 1, 1],
+  ]
   const bytes = new TextEncoder().encode(text)
-  for (const pieces of [[text], [bytes], Array.from(bytes, (byte) => Uint8Array.of(byte))]) {
+  for (const [index, pieces] of [
+    [text],
+    [bytes],
+    Array.from(bytes, (byte) => Uint8Array.of(byte)),
+  ].entries()) {
     const { exitCode, done, changes, told } = await run(pieces)
     t.equal(exitCode, 0)
-    t.strictSame(done, [4])
+    t.strictSame(done, batches[index], 'a last line may have no end, and comes last')
     t.strictSame(
       changes.map(({ command }) => command),
       ['add-service', 'add-server', 'add-server', 'delete-service'],
@@ -93,7 +102,7 @@ void t.test('every bad line is told with its number, the others are applied', as
           ? 'EEXIST'
           : undefined,
   )
-  t.strictSame(done, [3])
+  t.strictSame(done, [1, 1, 1])
   t.equal(
     told,
     'line 2: Zero port specified for non-persistent service (-A -t 192.0.2.1)\n' +
@@ -135,4 +144,23 @@ void t.test('many lines go in several batches, and numbers count on', async (t) 
   )
   t.equal(told, 'line 19999: No such service (-D -f 19999)\n')
   t.equal(exitCode, 255)
+})
+
+void t.test('a line is done while the input stays open', async (t) => {
+  let applied = 0
+  async function* input(): AsyncGenerator<string> {
+    yield '-D -f 1\n'
+    t.equal(applied, 1, 'before the next is asked for')
+  }
+  const exitCode = await restore(input(), {
+    parse: (words): Command => parse(words, { host: () => undefined, servicePort: () => undefined }),
+    find: () => Promise.resolve(),
+    apply: (batch) => {
+      applied += [...batch].length
+      return Promise.resolve({ applied, failures: [], notSent: 0 })
+    },
+    perform: () => Promise.resolve(),
+    complain: () => Promise.resolve(),
+  })
+  t.equal(exitCode, 0)
 })

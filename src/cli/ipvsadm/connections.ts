@@ -62,7 +62,7 @@ function rowText(row: Row, format: Format, name: EndpointText): string {
   const expires = `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`
   const start = `${row.protocol.padEnd(3)} ${expires.padEnd(6)} ${row.state.padEnd(11)} ${client.padEnd(18)} ${virtual.padEnd(18)}`
   // Of what an engine tells clients apart by, ipvsadm shows the first word.
-  const data = row.engineData?.trim().split(/\s+/)[0]
+  const data = row.engineData?.split(/[ \t\n\v\f\r]+/).find((word) => word !== '')
   if (!format.persistentConn || row.engine === undefined || data === undefined || data === '') {
     return `${start} ${destination}\n`
   }

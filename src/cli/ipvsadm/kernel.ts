@@ -192,7 +192,7 @@ async function readInfo(family: GenericFamily): Promise<KernelInfo> {
 function cannotInitialize(error: unknown): unknown {
   const why = isKernelError(error, 'EPERM')
     ? 'Permission denied (you must be root)'
-    : isKernelError(error, 'ENOENT')
+    : isKernelError(error, 'ENOENT') && !error.operation.startsWith('netns.')
       ? 'Protocol not available'
       : error instanceof UnsupportedError
         ? error.message

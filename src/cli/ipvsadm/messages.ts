@@ -44,7 +44,8 @@ const always: Readonly<Record<string, string>> = {
 }
 
 export function kernelMessage(error: unknown, command: CommandName): string {
-  if (isKernelError(error)) {
+  // A namespace is not ipvsadm's: it has no words for one.
+  if (isKernelError(error) && !error.operation.startsWith('netns.')) {
     const known = byCommand[command]?.[error.code] ?? always[error.code]
     // With words of the kernel's or of the transport's there is more to say than the number.
     if (known !== undefined && error.kernelMessage === undefined) return known

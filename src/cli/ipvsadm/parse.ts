@@ -75,6 +75,12 @@ const mostTimeout = 86_400 * 31
 const usualTimeout = 360
 const nameBytes = 15
 
+/** As strncpy(3) would: bytes, in whatever middle of a character. */
+function cut(name: string): string {
+  const bytes = Buffer.from(name)
+  return bytes.length <= nameBytes ? name : bytes.subarray(0, nameBytes).toString()
+}
+
 /** What was said so far. */
 class Draft {
   readonly #names: Names
@@ -148,7 +154,7 @@ class Draft {
         this.#netmask = 128
         return
       case 'scheduler':
-        this.#scheduler = text.slice(0, nameBytes)
+        this.#scheduler = cut(text)
         return
       case 'persistent':
         this.#flags |= serviceFlag.persistent
@@ -164,7 +170,7 @@ class Draft {
         this.#flags |= serviceFlag.onePacket
         return
       case 'pe':
-        this.#engine = text.slice(0, nameBytes)
+        this.#engine = cut(text)
         return
       case 'sched-flags':
         this.#schedulerFlags = text
@@ -200,7 +206,7 @@ class Draft {
         this.#tunnelPort = or(wholeNumber(text, 1, 65_535), 'illegal tunnel port specified')
         return
       case 'mcast-interface':
-        this.#interface = text.slice(0, nameBytes)
+        this.#interface = cut(text)
         return
       case 'syncid':
         this.#syncId = or(wholeNumber(text, 0, 255), 'illegal syncid specified')
@@ -242,6 +248,8 @@ class Draft {
       host = text.slice(1, close)
       port = text.slice(close + 2)
     }
+    // The resolver would give `fe80::1%lo` back; neither ipvsadm nor the kernel knows zones.
+    if (host.includes('%')) return undefined
     let address = isIPv6(host) ? host : undefined
     // ipvsadm looks for an IPv4 address alone, although its own `-S` writes `[name]:port` for IPv6.
     if (address === undefined && bracketed && looseIPv4(host) === undefined) address = this.#lookUp(host, 6)

@@ -101,8 +101,9 @@ export async function restore(
       if (waiting.length >= linesAtOnce) await settle()
       if (turns.isOver) await turns.next()
     }
+    // Whoever writes line by line and keeps the pipe open sees each done; a file comes in pieces of thousands.
+    await settle()
   }
-  await settle()
   return exitCode
 }
 
