@@ -1,12 +1,10 @@
-import { constants } from 'node:os'
-import { errnoCode } from '../errors/index.js'
+import { errnoNumber } from '../errors/errno.js'
 
-/** The negative number of `'ENOENT'`. */
+/** The negative number of `'ENOENT'`, as Linux has it. */
 export function errnoOf(code: string): number {
-  const known = (constants.errno as Readonly<Record<string, number>>)[code]
-  if (known !== undefined) return -known
-  for (let errno = 1; errno < 134; errno++) if (errnoCode(errno) === code) return -errno
-  throw new TypeError(`${code} is no error that Linux knows`)
+  const errno = errnoNumber(code)
+  if (errno === undefined) throw new TypeError(`${code} is no error that Linux knows`)
+  return errno
 }
 
 /** An error as the addon throws it. */

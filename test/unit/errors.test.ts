@@ -1,4 +1,6 @@
+import { constants } from 'node:os'
 import t from 'tap'
+import { errnoNumber } from '../../src/errors/errno.js'
 import {
   BatchError,
   errnoCode,
@@ -77,4 +79,15 @@ void t.test('what a user gave cannot break a message', async (t) => {
   t.match(new ValidationError('x', circular, 'a word').message, /x: expected a word, got \[object Object\]/)
   t.match(new ValidationError('x', 'a\nb', 'a word').message, /got "a\\nb"$/)
   t.ok(new ValidationError('x', 'y'.repeat(10_000), 'a word').message.length < 200)
+})
+
+void t.test('error numbers are those of Linux, wherever this runs', (t) => {
+  t.equal(errnoNumber('EADDRINUSE'), -98)
+  t.equal(errnoNumber('ENOTSUPP'), -524)
+  t.equal(errnoNumber('ENONSENSE'), undefined)
+  t.equal(errnoCode(-35), 'EDEADLK')
+  if (process.platform === 'linux') {
+    for (const [code, number] of Object.entries(constants.errno)) t.equal(errnoNumber(code), -number, code)
+  }
+  t.end()
 })
