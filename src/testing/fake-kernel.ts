@@ -118,9 +118,9 @@ export class FakeKernel implements Transport {
     }
   }
 
-  /** Events of a multicast group. */
+  /** Events of a multicast group. They come by a socket of their own, whatever is under way on this one. */
   subscribe(group: number, listener: EventListener): () => void {
-    this.#take()
+    if (this.#closed) throw systemError('EBADF', 'bind')
     const listeners = this.#listeners.get(group) ?? new Set()
     this.#listeners.set(group, listeners.add(listener))
     return () => void listeners.delete(listener)
