@@ -1,4 +1,4 @@
-import { isKernelError, MalformedMessageError } from '../errors/index.js'
+import { isKernelError, KernelError, MalformedMessageError } from '../errors/index.js'
 import {
   type AttributeTable,
   type BatchOutcome,
@@ -74,15 +74,15 @@ export class GenericFamily {
   }
 
   async execute(command: GenericCommand, options?: CallOptions): Promise<void> {
-    await this.#fresh(() => this.#connection.execute(this.#request(command), options))
+    await this.#fresh(command, () => this.#connection.execute(this.#request(command), options), options)
   }
 
   query<T>(command: GenericCommand, read: ReadReply<T>, options?: CallOptions): Promise<T[]> {
-    return this.#fresh(() => this.#connection.query(this.#request(command), read, options))
+    return this.#fresh(command, () => this.#connection.query(this.#request(command), read, options), options)
   }
 
   dump<T>(command: GenericCommand, read: ReadReply<T>, options?: CallOptions): Promise<T[]> {
-    return this.#fresh(() => this.#connection.dump(this.#request(command), read, options))
+    return this.#fresh(command, () => this.#connection.dump(this.#request(command), read, options), options)
   }
 
   dumps<I, T>(
@@ -92,7 +92,9 @@ export class GenericFamily {
     options?: CallOptions,
   ): Promise<T[][]> {
     const requestOf = (item: I): Request => this.#request(commandOf(item))
-    return this.#fresh(() => this.#connection.dumps(items, requestOf, read, options))
+    const work = (): Promise<T[][]> => this.#connection.dumps(items, requestOf, read, options)
+    const [first] = items
+    return first === undefined ? work() : this.#fresh(commandOf(first), work, options)
   }
 
   /** The number is resolved before a batch (some µs): behind a stale one, every single operation would fail. */
@@ -102,7 +104,7 @@ export class GenericFamily {
     options?: CallOptions,
   ): Promise<BatchOutcome> {
     options?.signal?.throwIfAborted()
-    await this.refresh()
+    await this.refresh(options)
     const { attributes } = codec
     return this.#connection.batch(
       items,
@@ -138,19 +140,45 @@ export class GenericFamily {
     return beginGeneric(writer, this.#description.id, flags, sequence, command, this.#version)
   }
 
-  async #fresh<T>(call: () => Promise<T>): Promise<T> {
+  /** ENOENT may be what the command means to say, or that the number is of the past. */
+  async #fresh<T>(
+    { operation, object }: Target,
+    call: () => Promise<T>,
+    options: CallOptions | undefined,
+  ): Promise<T> {
     try {
       return await call()
     } catch (error) {
-      if (!isKernelError(error, 'ENOENT') || !(await this.refresh())) throw error
+      if (!isKernelError(error, 'ENOENT')) throw error
+      let hasChanged: boolean
+      try {
+        hasChanged = await this.refresh(options)
+      } catch (trouble) {
+        if (isKernelError(trouble, 'ENOENT')) throw this.#gone(operation, object, trouble)
+        // The number could not be looked up (a deadline, an abort): what is known is what the kernel said before.
+        throw error
+      }
+      if (!hasChanged) throw error
       return call()
     }
   }
 
+  /** The kernel answers to a number that is nobody's as to an object that is absent. */
+  #gone(operation: string, object: object | undefined, cause: unknown): KernelError {
+    return new KernelError({
+      errno: -2,
+      operation,
+      object,
+      kernelMessage: `the kernel has no generic netlink family ${this.name} any more`,
+      hint: 'Its module was unloaded',
+      cause,
+    })
+  }
+
   /** Resolves the family anew; true if its number has changed. */
-  async refresh(): Promise<boolean> {
+  async refresh(options?: CallOptions): Promise<boolean> {
     const before = this.#description.id
-    this.#description = await resolve(this.#connection, this.#description.name)
+    this.#description = await resolve(this.#connection, this.#description.name, options)
     return this.#description.id !== before
   }
 }

@@ -83,7 +83,13 @@ t.test('a module that is loaded anew has another number, which is found', async 
   t.match(outcome, { applied: 2, failures: [] }, 'also before a batch')
 
   kernel.unload('things')
-  t.match(await failure(() => opened.query(command, read)), { code: 'ENOENT' })
+  t.match(await failure(() => opened.query(command, read)), {
+    code: 'ENOENT',
+    operation: 'things.get',
+    kernelMessage: /no generic netlink family things any more/,
+    hint: /module/,
+    cause: { operation: 'genetlink.getFamily' },
+  })
   kernel.reload('things')
   t.same(await opened.query(command, read), [{ id: 5, inner: { count: 7 } }])
 })
@@ -93,6 +99,34 @@ t.test('ENOENT that means what it says is not asked twice', async (t) => {
   const opened = await GenericFamily.open(new Connection(kernel), 'things', 1)
   t.match(await failure(() => opened.query(command, read)), { code: 'ENOENT', operation: 'things.get' })
   t.equal(kernel.requests.filter((request) => request.family === 'things').length, 1)
+})
+
+t.test('where the number cannot be looked up anew, the first answer is what is told', async (t) => {
+  const kernel = new FakeKernel({
+    families: [{ name: 'things', handle: () => ({ code: 'ENOENT', message: 'no such thing' }) }],
+    synchronous: false,
+  })
+  const opened = await GenericFamily.open(new Connection(kernel), 'things', 1)
+  for (const late of [false, true]) {
+    kernel.disturb(undefined, late ? { delayMilliseconds: 1000 } : { fails: 'ENOBUFS' })
+    t.match(await failure(() => opened.query(command, read, { deadlineMilliseconds: 5 })), {
+      code: 'ENOENT',
+      operation: 'things.get',
+      kernelMessage: 'no such thing',
+    })
+  }
+  // Before a batch there is no first answer.
+  kernel.disturb({ delayMilliseconds: 1000 })
+  const codec = {
+    attributes: things,
+    command: () => 9,
+    record: (item: object) => item,
+    target: () => ({ operation: 'things.set' }),
+  }
+  t.match(await failure(() => opened.batch([{ id: 1 }], codec, { deadlineMilliseconds: 5 })), {
+    code: 'ETIMEDOUT',
+    operation: 'genetlink.getFamily',
+  })
 })
 
 t.test('requests of type 0 are acknowledged and do nothing, as by Linux', async (t) => {
@@ -119,6 +153,7 @@ t.test('one exchange at a time, none once it is closed, and no reply that lasts'
   viewOf(message).setUint16(6, 5, true)
   kernel.disturb({ delayMilliseconds: 5 })
   const running = kernel.exchange(message, 16, 'batch', 100)
+  kernel.subscribe(1, () => undefined)()
   t.match(await failure(() => kernel.exchangeSync?.(message, 16, 100)), { code: 'EBUSY', errno: -16 })
   await running
   const first = kernel.exchangeSync!(message, 16, 100).bytes
@@ -148,6 +183,7 @@ t.test('what a test gets wrong is told', async (t) => {
   t.throws(() => errnoOf('ENONSENSE'), /ENONSENSE is no error that Linux knows/)
   t.equal(errnoOf('ENOENT'), -2)
   t.equal(errnoOf('EOPNOTSUPP'), -95)
+  t.equal(errnoOf('EWOULDBLOCK'), -11)
   const kernel = new FakeKernel({ families: [family()] })
   t.throws(() => kernel.group('things', 'nope'), /has no group nope/)
   t.throws(() => kernel.reload('nope'), /has no family nope/)
