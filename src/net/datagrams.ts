@@ -8,6 +8,8 @@ import {
   endpoint,
   hints,
   openIn,
+  pingHints,
+  sendHints,
   SOCK_DGRAM,
   SOCK_RAW,
   type SocketOptions,
@@ -53,7 +55,7 @@ export interface RawOptions extends SocketOptions {
 }
 
 /** Where a packet socket is opened. */
-export interface PacketOptions extends Pick<SocketOptions, 'netns' | 'device'> {
+export interface PacketOptions extends Pick<SocketOptions, 'netns' | 'device' | 'mark'> {
   /** 0x0003, every protocol, unless said (linux/if_ether.h, ETH_P_ALL). */
   readonly protocol?: number | undefined
 }
@@ -94,13 +96,13 @@ export function openPacket(options: PacketOptions = {}): DatagramSocket {
  */
 export function openPingSocket(options: PingSocketOptions): DatagramSocket {
   const v6 = options.family === 'ipv6'
-  const fd = openIn('ping.open', { family: options.family }, options, {
+  const own = {
     family: v6 ? AF_INET6 : AF_INET,
     type: SOCK_DGRAM,
     protocol: v6 ? 58 : 1,
     bindAddress: options.address === undefined ? undefined : endpoint('address', options.address).bytes,
-  })
-  return new DatagramSocket(fd)
+  }
+  return new DatagramSocket(openIn('ping.open', { family: options.family }, options, own, pingHints))
 }
 
 /** Timers of more milliseconds go off at once; these are 24 days. */
@@ -132,7 +134,7 @@ export class DatagramSocket {
 
   /** Sends one datagram; without a target to where the socket is connected. EAGAIN if the send buffer is full. */
   send(bytes: Uint8Array, target?: SendTarget): void {
-    attempt('datagram.send', target, hints, () =>
+    attempt('datagram.send', target, sendHints, () =>
       target === undefined
         ? this.#native.send(bytes)
         : this.#native.send(

@@ -51,6 +51,7 @@ export function openIn(
   object: object,
   options: SocketOptions,
   own: Omit<NativeSocketOptions, 'mark' | 'device' | 'transparent' | 'freebind'>,
+  told: Readonly<Record<string, string>> = hints,
 ): number {
   const { netns, mark, device, transparent, freebind } = options
   if (mark !== undefined && !(Number.isInteger(mark) && mark >= 0 && mark <= 0xffff_ffff)) {
@@ -59,23 +60,30 @@ export function openIn(
   if (device !== undefined && !/^[^/\s\0]{1,15}$/.test(device)) {
     throw new ValidationError('device', device, 'the name of an interface, of at most 15 bytes')
   }
-  return attempt(
-    operation,
-    netns === undefined ? object : { ...object, ...describeNetns(netns) },
-    hints,
-    () =>
-      withNamespaceFd(netns, (fd) =>
-        loadNative().openSocket(fd, { ...own, mark, device, transparent, freebind }),
-      ),
+  return attempt(operation, netns === undefined ? object : { ...object, ...describeNetns(netns) }, told, () =>
+    withNamespaceFd(netns, (fd) =>
+      loadNative().openSocket(fd, { ...own, mark, device, transparent, freebind }),
+    ),
   )
 }
 
 export const hints: Readonly<Record<string, string>> = {
   EPERM: 'Marks, transparent and raw sockets take CAP_NET_ADMIN or CAP_NET_RAW; namespaces CAP_SYS_ADMIN',
-  EACCES: 'Ports below net.ipv4.ip_unprivileged_port_start take CAP_NET_BIND_SERVICE',
   EADDRNOTAVAIL: 'No interface of this namespace has this address (transparent and freebind do without)',
   ENODEV: 'There is no interface of this name in this namespace',
   ENETUNREACH: 'This namespace has no route there',
   EHOSTUNREACH: 'Nobody answers for this address on the link',
   EAFNOSUPPORT: 'This kernel, or this namespace, has no such address family',
+}
+
+const privilegedPort = 'ports below net.ipv4.ip_unprivileged_port_start take CAP_NET_BIND_SERVICE'
+const prohibited = 'A route or rule of this namespace prohibits it'
+
+/** EACCES means something else to each of them. */
+export const listenHints = { ...hints, EACCES: `Here, ${privilegedPort}` }
+export const connectHints = { ...hints, EACCES: `${prohibited}; as \`localPort\`, ${privilegedPort}` }
+export const sendHints = { ...hints, EACCES: `${prohibited}, or the address is a broadcast address` }
+export const pingHints = {
+  ...hints,
+  EACCES: 'net.ipv4.ping_group_range of this namespace holds no group of this process',
 }

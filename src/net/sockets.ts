@@ -2,7 +2,16 @@ import { once } from 'node:events'
 import { createSocket as createUdpSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, type Server, Socket } from 'node:net'
 import { loadNative } from '../native.js'
-import { AF_INET6, checkPort, endpoint, hints, openIn, SOCK_DGRAM, SOCK_STREAM } from './endpoints.js'
+import {
+  AF_INET6,
+  checkPort,
+  connectHints,
+  endpoint,
+  listenHints,
+  openIn,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+} from './endpoints.js'
 import type { SocketOptions } from './endpoints.js'
 import { netError } from './failure.js'
 
@@ -45,12 +54,13 @@ const usualBacklog = 511
 
 function borrowTcpListener(options: TcpListenOptions): number {
   const place = placeOf(options)
-  return openIn('tcp.listen', place.object, options, {
+  const own = {
     ...place.own,
     type: SOCK_STREAM,
     reuseAddress: true,
     listenBacklog: options.backlog ?? usualBacklog,
-  })
+  }
+  return openIn('tcp.listen', place.object, options, own, listenHints)
 }
 
 /**
@@ -76,7 +86,7 @@ export async function listenTcp<S extends Server = Server>(
   try {
     await once(server, 'listening')
   } catch (error) {
-    throw netError(error, 'tcp.listen', placeOf(options).object, hints)
+    throw netError(error, 'tcp.listen', placeOf(options).object, listenHints)
   }
   return server
 }
@@ -92,7 +102,7 @@ export async function connectTcp(options: ConnectOptions): Promise<Socket> {
   const remote = endpoint('address', address)
   const object = { address, port }
   const addon = loadNative()
-  const fd = openIn('tcp.connect', object, options, {
+  const own = {
     family: remote.family,
     type: SOCK_STREAM,
     protocol: 0,
@@ -100,7 +110,8 @@ export async function connectTcp(options: ConnectOptions): Promise<Socket> {
     connectPort: checkPort('port', port),
     bindAddress: localAddress === undefined ? undefined : endpoint('localAddress', localAddress).bytes,
     bindPort: localPort === undefined ? undefined : checkPort('localPort', localPort),
-  })
+  }
+  const fd = openIn('tcp.connect', object, options, own, connectHints)
   const cancel = (): void => addon.cancelWait(fd)
   try {
     const connected = addon.waitWritable(fd, deadlineMilliseconds)
@@ -111,7 +122,7 @@ export async function connectTcp(options: ConnectOptions): Promise<Socket> {
   } catch (error) {
     addon.closeDescriptor(fd)
     signal?.throwIfAborted()
-    throw netError(error, 'tcp.connect', object, hints)
+    throw netError(error, 'tcp.connect', object, connectHints)
   } finally {
     signal?.removeEventListener('abort', cancel)
   }
@@ -121,7 +132,7 @@ export async function connectTcp(options: ConnectOptions): Promise<Socket> {
 export async function openUdp(options: ListenOptions = {}): Promise<UdpSocket> {
   const place = placeOf(options)
   // Bound here: node:dgram would bind a descriptor that is not to a port of its own choice, and to no address.
-  const fd = openIn('udp.open', place.object, options, { ...place.own, type: SOCK_DGRAM })
+  const fd = openIn('udp.open', place.object, options, { ...place.own, type: SOCK_DGRAM }, listenHints)
   const socket = createUdpSocket(place.own.family === AF_INET6 ? 'udp6' : 'udp4')
   const listening = once(socket, 'listening')
   const addon = loadNative()
@@ -131,7 +142,7 @@ export async function openUdp(options: ListenOptions = {}): Promise<UdpSocket> {
   } catch (error) {
     addon.closeDescriptor(fd)
     socket.close()
-    throw netError(error, 'udp.open', place.object, hints)
+    throw netError(error, 'udp.open', place.object, listenHints)
   }
   await listening
   return socket

@@ -345,16 +345,20 @@ t.test('connections that do not come about say why', async (t) => {
   })
 })
 
-t.test('sockets bear marks, stay on devices and take addresses that are not there', async (t) => {
-  // struct fib_rule_hdr: packets with mark 7 are prohibited (FR_ACT_PROHIBIT); FRA_FWMARK.
+/** struct fib_rule_hdr: packets with the mark are prohibited (FR_ACT_PROHIBIT); FRA_FWMARK. */
+function prohibitMark(netns: { readonly fd: number }, mark: number): void {
   const rule = Buffer.alloc(12)
   rule.set([2, 0, 0, 0, 0, 0, 0, 8])
-  rtnetlink(client, { type: 32, flags: 0x400, payload: Buffer.concat([rule, attribute(10, 7)]) })
+  rtnetlink(netns, { type: 32, flags: 0x400, payload: Buffer.concat([rule, attribute(10, mark)]) })
+}
+
+t.test('sockets bear marks, stay on devices and take addresses that are not there', async (t) => {
+  prohibitMark(client, 7)
   await keepsDescriptors(t, async () => {
     const listener = await listenTcp({ netns: server })
     const { port } = listener.address() as AddressInfo
     const target = { netns: client, address: '10.0.0.2', port }
-    await t.rejects(connectTcp({ ...target, mark: 7 }), { code: 'EACCES' })
+    await t.rejects(connectTcp({ ...target, mark: 7 }), { code: 'EACCES', hint: /^A route or rule/ })
     for (const options of [{ mark: 8 }, { device: 'cable' }, { localAddress: '10.0.0.1', localPort: 4711 }]) {
       const accepted = once(listener, 'connection')
       const socket = await connectTcp({ ...target, ...options })
@@ -398,6 +402,44 @@ t.test('sockets bear marks, stay on devices and take addresses that are not ther
   })
 })
 
+t.test('other sockets bear them too', async (t) => {
+  await keepsDescriptors(t, async () => {
+    writeFile('/proc/sys/net/ipv4/ping_group_range', '0 2147483647', { netns: server })
+    prohibitMark(server, 7)
+    const bytes = new Uint8Array(16)
+    bytes[0] = 8
+    const target = { address: '10.0.0.1' }
+    const prohibited = { code: 'EACCES', operation: 'datagram.send', hint: /^A route or rule/ }
+    for (const open of [
+      (options: object) => openPingSocket({ netns: server, family: 'ipv4', ...options }),
+      (options: object) => openRaw({ netns: server, protocol: 1, ...options }),
+    ]) {
+      const use = (options: object, work: (socket: DatagramSocket) => void) => {
+        const socket = open(options)
+        work(socket)
+        socket.close()
+      }
+      use({ mark: 7 }, (socket) => t.throws(() => socket.send(bytes, target), prohibited))
+      use({ mark: 8, device: 'cable' }, (socket) => socket.send(bytes, target))
+      t.throws(() => open({ device: 'nothere' }), { code: 'ENODEV' })
+      t.throws(() => open({ address: '203.0.113.5' }), { code: 'EADDRNOTAVAIL' })
+      use({ address: '203.0.113.5', transparent: true }, () => undefined)
+    }
+    const udp = await openUdp({ netns: server, mark: 7 })
+    const failed = new Promise((resolve) => udp.send('no', 9, '10.0.0.1', resolve))
+    t.match(await failed, { code: 'EACCES' })
+    udp.close()
+    const far = { netns: server, address: '203.0.113.5' }
+    await t.rejects(openUdp(far), { code: 'EADDRNOTAVAIL' })
+    const taken = await openUdp({ ...far, transparent: true, device: 'cable' })
+    t.equal(taken.address().address, '203.0.113.5')
+    taken.close()
+    await t.rejects(openUdp({ ...far, device: 'nothere' }), { code: 'ENODEV' })
+    openPacket({ netns: server, mark: 7 }).close()
+    t.throws(() => openPacket({ netns: server, mark: -1 }), { code: 'ERR_VIADUCT_VALIDATION' })
+  })
+})
+
 t.test('UDP between two namespaces, over both families', async (t) => {
   await keepsDescriptors(t, async () => {
     for (const [address, any] of [
@@ -425,7 +467,7 @@ t.test('pings of both families, through ping sockets and raw ones', async (t) =>
   await keepsDescriptors(t, async () => {
     t.throws(
       () => openPingSocket({ netns: client, family: 'ipv4' }),
-      { code: 'EACCES' },
+      { code: 'EACCES', hint: /ping_group_range/ },
       'none in a new namespace',
     )
     for (const range of ['1 0', '0 2147483647']) {
