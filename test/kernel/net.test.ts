@@ -287,6 +287,44 @@ t.test('HTTP between two namespaces, over both families', async (t) => {
   })
 })
 
+t.test('opening in other namespaces, and making some, leaves no descriptor', async (t) => {
+  await keepsDescriptors(t, async () => {
+    const addon = loadNative()
+    for (let round = 0; round < 10_000; round++) openNetlink({ netnsFd: server.fd }).close()
+    for (let round = 0; round < 1000; round++) {
+      addon.closeDescriptor(addon.openFile(server.fd, '/proc/thread-self/net/dev', 0))
+      addon.closeDescriptor(addon.openSocket(server.fd, { family: 2, type: 2, protocol: 0 }))
+      t.throws(() => addon.openFile(server.fd, '/nonexistent', 0), { code: 'ENOENT' })
+    }
+    for (let round = 0; round < 50; round++) NetworkNamespace.create().close()
+  })
+})
+
+t.test('buffers are as large as asked for, whatever net.core permits', async (t) => {
+  const most = Number(readFile('/proc/sys/net/core/rmem_max'))
+  // The reply to each takes some hundred bytes of memory.
+  const count = Math.ceil(most / 100)
+  const failing = request(
+    ...Array.from({ length: count }, (_, index) => ({
+      ...dumpLinks(index + 1),
+      flags: 1,
+      payload: linkOf(4711),
+    })),
+  )
+  const sendBufferBytes = 4 * failing.length
+  for (const [receiveBufferBytes, lost] of [
+    [0, true],
+    [64 * most, false],
+  ] as const) {
+    const socket = openNetlink({ netnsFd: server.fd, receiveBufferBytes, sendBufferBytes })
+    t.equal(exchangeNow(socket, failing).lost, lost)
+    socket.close()
+  }
+  const small = openNetlink({ netnsFd: server.fd, sendBufferBytes: 1 })
+  t.throws(() => exchangeNow(small, failing), { code: 'EMSGSIZE' })
+  small.close()
+})
+
 t.test('as many connections wait to be accepted as was said', async (t) => {
   await keepsDescriptors(t, async () => {
     for (const [options, expected] of [

@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs'
+import { readdirSync, readFileSync, writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { ExchangeKind, loadNative } from '../../src/native.js'
@@ -8,6 +8,7 @@ import {
   exchangeNow,
   getLoopback,
   getNothing,
+  linkOf,
   NETLINK_FIB_LOOKUP,
   NLM_F_ACK,
   NLM_F_REQUEST,
@@ -410,12 +411,48 @@ t.test('bytes that are kept outlive their socket', async (t) => {
 t.test('a buffer that is given away takes nothing from the socket', async (t) => {
   const socket = openNetlink()
   const memory = socket.receiveBuffer.buffer as ArrayBuffer
-  const bytes = request(getLoopback(1))
-  socket.exchangeSync(bytes, bytes.length, 1000)
-  const taken = structuredClone(memory, { transfer: [memory] })
-  t.ok(socket.exchangeSync(bytes, bytes.length, 1000) > 0)
-  t.equal(taken.byteLength, 65_536)
+  // Who gets it gets a copy: memory that is the addon's cannot be given away.
+  const taken = new Uint8Array(structuredClone(memory, { transfer: [memory] }))
+  const before = taken.slice()
+  const bytes = request(getLoopback(9))
+  const length = socket.exchangeSync(bytes, bytes.length, 1000)
+  t.match(replies(socket.receiveBuffer.subarray(0, length)), [
+    { type: RTM_NEWLINK, sequence: 9 },
+    { sequence: 9, errno: 0 },
+  ])
+  t.ok(Buffer.from(taken).equals(before))
   socket.close()
+})
+
+t.test('errors come without the request that they answer', async (t) => {
+  const socket = openNetlink()
+  const [failed] = replies(exchangeNow(socket, request(getNothing(1))).bytes)
+  const NLM_F_CAPPED = 0x100
+  t.match(failed, { errno: ENODEV })
+  t.equal((failed?.flags ?? 0) & NLM_F_CAPPED, NLM_F_CAPPED)
+  socket.close()
+})
+
+t.test('the kernel checks dump requests strictly if asked to', async (t) => {
+  const EINVAL = -22
+  // A dump of all links with an index in its header, which means nothing.
+  const bytes = request({ ...dumpLinks(1), payload: linkOf(1) })
+  for (const strictChecking of [true, false]) {
+    const socket = openNetlink({ strictChecking })
+    const [first] = replies((await exchange(socket, bytes, 'dumps')).bytes)
+    t.match(first, strictChecking ? { errno: EINVAL } : { type: RTM_NEWLINK })
+    socket.close()
+  }
+})
+
+t.test('the addon names no attribute', async (t) => {
+  const folder = new URL('../../../native/', import.meta.url)
+  const sources = readdirSync(folder).filter((name) => /\.[ch]$/.test(name))
+  t.ok(sources.length > 20)
+  for (const name of sources) {
+    const text = readFileSync(new URL(name, folder), 'utf8')
+    t.notMatch(text, /\b(NLA|IPVS|CTRL_ATTR|IFLA|IFA|RTA|FRA|NDA|NFTA|CTA)_[A-Z]/, name)
+  }
 })
 
 t.test('the addon is loaded once', async (t) => {
