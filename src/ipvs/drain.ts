@@ -212,11 +212,12 @@ async function readDestinations(ipvs: Ipvs, service: ServiceKey): Promise<Destin
 }
 
 /**
- * The service (ESRCH) or the destination (ENOENT) is not there any more: as good as deleted by us. ENOENT of the family
- * is another matter: then IPVS itself is gone.
+ * The service (ESRCH) or the destination (ENOENT) is not there any more: as good as deleted by us. ENOENT because the
+ * family could not be looked up again is another matter: then IPVS itself is gone.
  */
 export function isGone(error: unknown): boolean {
-  return (
-    (isKernelError(error, 'ENOENT') || isKernelError(error, 'ESRCH')) && error.operation.startsWith('ipvs.')
-  )
+  if (isKernelError(error, 'ESRCH')) return error.operation.startsWith('ipvs.')
+  if (!isKernelError(error, 'ENOENT')) return false
+  const familyIsGone = isKernelError(error.cause) && error.cause.operation.startsWith('genetlink.')
+  return error.operation.startsWith('ipvs.') && !familyIsGone
 }
