@@ -53,7 +53,7 @@ export function tell(ok, name, start, lines) {
 }
 
 /** Of what ran, a minimum must be at least this share. */
-const mostUnseen = 0.95
+const mostUnseen = 0.9
 
 /**
  * Prints how many tests ran where.
