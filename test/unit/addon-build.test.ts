@@ -4,6 +4,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -175,4 +176,15 @@ t.test('importing loads no addon; the first open says how to build one that is n
   // As after an update of Node, under a process that goes on.
   const gone = `process.execPath = '/nowhere/node'\n${use}`
   t.equal((await node(['--input-type=module', '-e', gone])).output, 'imported\nopened\n')
+})
+
+t.test('the addon names no attribute', (t) => {
+  const folder = path.join(root, 'native')
+  const sources = readdirSync(folder).filter((name) => /\.[ch]$/.test(name))
+  t.ok(sources.length > 20)
+  for (const name of sources) {
+    const text = readFileSync(path.join(folder, name), 'utf8')
+    t.notMatch(text, /\b(NLA|IPVS|CTRL_ATTR|IFLA|IFA|RTA|FRA|NDA|NFTA|CTA)_[A-Z]/, name)
+  }
+  t.end()
 })

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { ExchangeKind, loadNative } from '../../src/native.js'
@@ -442,16 +442,6 @@ t.test('the kernel checks dump requests strictly if asked to', async (t) => {
     const [first] = replies((await exchange(socket, bytes, 'dumps')).bytes)
     t.match(first, strictChecking ? { errno: EINVAL } : { type: RTM_NEWLINK })
     socket.close()
-  }
-})
-
-t.test('the addon names no attribute', async (t) => {
-  const folder = new URL('../../../native/', import.meta.url)
-  const sources = readdirSync(folder).filter((name) => /\.[ch]$/.test(name))
-  t.ok(sources.length > 20)
-  for (const name of sources) {
-    const text = readFileSync(new URL(name, folder), 'utf8')
-    t.notMatch(text, /\b(NLA|IPVS|CTRL_ATTR|IFLA|IFA|RTA|FRA|NDA|NFTA|CTA)_[A-Z]/, name)
   }
 })
 
