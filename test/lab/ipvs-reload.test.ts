@@ -25,31 +25,37 @@ async function familyNumber(): Promise<number> {
   }
 }
 
-ipvsTest('a client outlives the module: commands, dumps and batches find it again', async (t, sandbox) => {
-  if (!loaded().includes('ip_vs')) return void t.pass('it is built in, so that its number stays')
-  const { netns } = (await sandbox({ hosts: ['director'] })).hosts.director
-  await using ipvs = await Ipvs.open({ netns })
-  const reload = async (): Promise<void> => {
-    const before = await familyNumber()
-    // Namespaces of earlier tests go some time after they were closed, and hold it until then.
-    await until('nobody holds the module any more', () => {
-      try {
-        execFileSync('rmmod', loaded(), { stdio: 'pipe' })
-        return true
-      } catch {
-        return undefined
-      }
-    })
-    execFileSync('modprobe', ['ip_vs'])
-    t.not(await familyNumber(), before, 'its number is another one')
-  }
-  await reload()
-  await ipvs.createService({ ...web, scheduler: 'rr' })
-  t.equal((await ipvs.services()).length, 1)
-  await ipvs.deleteService(web)
-  await reload()
-  t.same(await ipvs.services(), [])
-  await reload()
-  t.match(await ipvs.apply([{ operation: 'createService', service: web }]), { applied: 1, failures: [] })
-  await ipvs.flush()
-})
+/** On a machine's own kernel the module may be somebody else's. */
+const isOurs = process.env['VIADUCT_LAB'] !== undefined && loaded().includes('ip_vs')
+
+if (isOurs) {
+  ipvsTest('a client outlives the module: commands, dumps and batches find it again', async (t, sandbox) => {
+    const { netns } = (await sandbox({ hosts: ['director'] })).hosts.director
+    await using ipvs = await Ipvs.open({ netns })
+    const reload = async (): Promise<void> => {
+      const before = await familyNumber()
+      const modules = loaded()
+      // Namespaces of earlier tests go some time after they were closed, and hold it until then.
+      await until('nobody holds the module any more', () => {
+        try {
+          execFileSync('rmmod', loaded(), { stdio: 'pipe' })
+          return true
+        } catch {
+          return undefined
+        }
+      })
+      // All of them: 6.1 locks up where a service is the first to name lblc (docs/guides/lab.md).
+      execFileSync('modprobe', ['-a', ...modules])
+      t.not(await familyNumber(), before, 'its number is another one')
+    }
+    await reload()
+    await ipvs.createService({ ...web, scheduler: 'rr' })
+    t.equal((await ipvs.services()).length, 1)
+    await ipvs.deleteService(web)
+    await reload()
+    t.same(await ipvs.services(), [])
+    await reload()
+    t.match(await ipvs.apply([{ operation: 'createService', service: web }]), { applied: 1, failures: [] })
+    await ipvs.flush()
+  })
+}
