@@ -10,7 +10,7 @@ interface Lock {
 }
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const { openLock } = (await import(path.join(root, 'scripts/lock.mjs'))) as {
-  openLock: (file: string) => Lock
+  openLock: (file: string, options?: { readonly waiting: () => void }) => Lock
 }
 
 /** A project with these scripts and this addon, two source files and two packages. Only the addon may be built already. */
@@ -160,13 +160,15 @@ t.test('a lock goes with the process that held it', async (t) => {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   await new Promise((resolve) => child.stdout.once('data', resolve))
-  const order: string[] = []
-  const lock = openLock(path.join(folder, 'lock'))
-  const taken = lock.shared().then(() => order.push('taken'))
-  const ended = new Promise((resolve) => child.on('exit', () => resolve(order.push('killed'))))
+  let isTaken = false
+  const { promise: waits, resolve: tell } = promiseOf()
+  const lock = openLock(path.join(folder, 'lock'), { waiting: tell })
+  const taken = lock.shared().then(() => (isTaken = true))
+  await waits
+  t.notOk(isTaken, 'while it lives')
   child.kill('SIGKILL')
-  await Promise.all([taken, ended])
-  t.strictSame(order, ['killed', 'taken'])
+  await taken
+  t.equal(isTaken, true)
   lock.release()
 })
 
@@ -182,3 +184,9 @@ t.test('a command that is not known, or that fails, ends with a status', async (
   t.match(failed.output, /npm ci failed/)
   t.notOk(existsSync(path.join(folder, 'dist')))
 })
+
+function promiseOf(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => undefined
+  const promise = new Promise<void>((done) => (resolve = done))
+  return { promise, resolve }
+}
