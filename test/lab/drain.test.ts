@@ -208,7 +208,7 @@ ipvsTest('at the deadline a drain tells how many connections were left', async (
   other.socket.destroy()
 })
 
-ipvsTest('a UDP drain waits for flows, which are all inactive to IPVS', async (t, sandbox) => {
+async function oneServer(sandbox: MakeSandbox): Promise<Record<'client' | 'director' | 'a', Host>> {
   const net = await sandbox({
     hosts: ['client', 'director', 'a'],
     links: [
@@ -217,7 +217,11 @@ ipvsTest('a UDP drain waits for flows, which are all inactive to IPVS', async (t
     ],
     settings: { director: { addresses: [`${virtualAddress}/32`] } },
   })
-  const { client, director, a } = net.hosts
+  return net.hosts
+}
+
+ipvsTest('a UDP drain waits for flows, which are all inactive to IPVS', async (t, sandbox) => {
+  const { client, director, a } = await oneServer(sandbox)
   await a.serveUdp((_bytes, _from, reply) => reply(Buffer.from('a')), { port })
   await using web = await IpvsService.temporary(
     { protocol: 'udp', address: virtualAddress, port, scheduler: 'rr' },
@@ -247,15 +251,7 @@ ipvsTest('a UDP drain waits for flows, which are all inactive to IPVS', async (t
 })
 
 ipvsTest('an SCTP drain waits for associations, whatever their state', async (t, sandbox) => {
-  const net = await sandbox({
-    hosts: ['client', 'director', 'a'],
-    links: [
-      ['client', 'director'],
-      ['director', 'a'],
-    ],
-    settings: { director: { addresses: [`${virtualAddress}/32`] } },
-  })
-  const { client, director, a } = net.hosts
+  const { client, director, a } = await oneServer(sandbox)
   a.serveSctp({ port, name: 'a' })
   await using web = await IpvsService.temporary(
     { protocol: 'sctp', address: virtualAddress, port, scheduler: 'rr' },

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseAddress } from '../../src/address/index.js'
-import type { Format } from '../../src/cli/ipvsadm/command.js'
+import { type Format, plainFormat } from '../../src/cli/ipvsadm/command.js'
 import { type ListedDestination, type ListedService, ServiceList } from '../../src/cli/ipvsadm/listed.js'
 import { ServiceNames } from '../../src/cli/ipvsadm/names.js'
 import {
@@ -18,16 +18,7 @@ import { difference, inOrder, mergeSort } from '../../src/cli/ipvsadm/sort.js'
 import { addressText, looseIPv4, wholeNumber } from '../../src/cli/ipvsadm/text.js'
 import { TextWriter } from '../../src/cli/ipvsadm/writer.js'
 
-const plain: Format = {
-  numeric: true,
-  nosort: false,
-  exact: false,
-  stats: false,
-  rate: false,
-  thresholds: false,
-  persistentConn: false,
-  tunInfo: false,
-}
+const plain: Format = { ...plainFormat, numeric: true }
 
 function words(address: string): Uint32Array {
   const bytes = parseAddress(address)!

@@ -1,21 +1,12 @@
 /** The table where netlink and /proc do not say the same: something came or went between the two readings. */
 import t from 'tap'
-import type { Format } from '../../src/cli/ipvsadm/command.js'
+import { type Format, plainFormat } from '../../src/cli/ipvsadm/command.js'
 import { type ListedDestination, type ListedService, ServiceList } from '../../src/cli/ipvsadm/listed.js'
 import { endpointText } from '../../src/cli/ipvsadm/print.js'
 import { renderTable, type TableSource } from '../../src/cli/ipvsadm/table.js'
 import { parseProcTable } from '../../src/ipvs/proc.js'
 
-const plain: Format = {
-  numeric: true,
-  nosort: true,
-  exact: false,
-  stats: false,
-  rate: false,
-  thresholds: false,
-  persistentConn: false,
-  tunInfo: false,
-}
+const plain: Format = { ...plainFormat, numeric: true, nosort: true }
 const usual = {
   scheduler: 'rr',
   flags: { flags: 2, mask: 0xffff_ffff },
