@@ -76,24 +76,29 @@ const encapsulation = named(u16, { none: 0, fou: 1, gue: 2, mpls: 3 })
 /** `TUNNEL_ENCAP_FLAG_*`. */
 const encapsulationFlags = bits(u16, { checksum: 1, checksum6: 2, 'remote-checksum': 4 })
 
-/** ipip and sit: IPv4 outside. */
-const outerIpv4 = {
+/** What ipip, sit and ip6tnl have in common. */
+const tunnelCommon = {
   /** Index of the link that it goes over. */
   link: attribute(1, 'IFLA_IPTUN_LINK', u32),
-  local: attribute(2, 'IFLA_IPTUN_LOCAL', ipv4Address),
-  /** The other end; 0.0.0.0 takes packets of any. */
-  remote: attribute(3, 'IFLA_IPTUN_REMOTE', ipv4Address),
-  /** 0: the inner packet's. */
-  ttl: attribute(4, 'IFLA_IPTUN_TTL', u8),
-  tos: attribute(5, 'IFLA_IPTUN_TOS', u8),
   protocol: attribute(9, 'IFLA_IPTUN_PROTO', innerProtocol),
-  pathMtuDiscovery: attribute(10, 'IFLA_IPTUN_PMTUDISC', boolean8),
   encapsulation: attribute(15, 'IFLA_IPTUN_ENCAP_TYPE', encapsulation),
   encapsulationFlags: attribute(16, 'IFLA_IPTUN_ENCAP_FLAGS', encapsulationFlags),
   /** UDP ports of fou and gue; source 0 lets the flow choose. */
   encapsulationSourcePort: attribute(17, 'IFLA_IPTUN_ENCAP_SPORT', be16),
   encapsulationDestinationPort: attribute(18, 'IFLA_IPTUN_ENCAP_DPORT', be16),
   firewallMark: attribute(20, 'IFLA_IPTUN_FWMARK', u32, { since: '4.12' }),
+}
+
+/** ipip and sit: IPv4 outside. */
+const outerIpv4 = {
+  ...tunnelCommon,
+  local: attribute(2, 'IFLA_IPTUN_LOCAL', ipv4Address),
+  /** The other end; 0.0.0.0 takes packets of any. */
+  remote: attribute(3, 'IFLA_IPTUN_REMOTE', ipv4Address),
+  /** 0: the inner packet's. */
+  ttl: attribute(4, 'IFLA_IPTUN_TTL', u8),
+  tos: attribute(5, 'IFLA_IPTUN_TOS', u8),
+  pathMtuDiscovery: attribute(10, 'IFLA_IPTUN_PMTUDISC', boolean8),
 }
 
 export const ipip = attributeTable('IFLA_IPTUN', {
@@ -128,7 +133,7 @@ const ip6tunnelFlags = bits(u32, {
 
 /** ip6tnl: IPv6 outside. */
 export const ip6tunnel = attributeTable('IFLA_IPTUN', {
-  link: attribute(1, 'IFLA_IPTUN_LINK', u32),
+  ...tunnelCommon,
   local: attribute(2, 'IFLA_IPTUN_LOCAL', ipv6Address),
   remote: attribute(3, 'IFLA_IPTUN_REMOTE', ipv6Address),
   hopLimit: attribute(4, 'IFLA_IPTUN_TTL', u8),
@@ -138,13 +143,7 @@ export const ip6tunnel = attributeTable('IFLA_IPTUN', {
   /** Traffic class and flow label as they stand in the packet. */
   flowInformation: attribute(7, 'IFLA_IPTUN_FLOWINFO', be32),
   flags: attribute(8, 'IFLA_IPTUN_FLAGS', ip6tunnelFlags),
-  protocol: attribute(9, 'IFLA_IPTUN_PROTO', innerProtocol),
-  encapsulation: attribute(15, 'IFLA_IPTUN_ENCAP_TYPE', encapsulation),
-  encapsulationFlags: attribute(16, 'IFLA_IPTUN_ENCAP_FLAGS', encapsulationFlags),
-  encapsulationSourcePort: attribute(17, 'IFLA_IPTUN_ENCAP_SPORT', be16),
-  encapsulationDestinationPort: attribute(18, 'IFLA_IPTUN_ENCAP_DPORT', be16),
   collectMetadata: attribute(19, 'IFLA_IPTUN_COLLECT_METADATA', flag, { since: '4.9' }),
-  firewallMark: attribute(20, 'IFLA_IPTUN_FWMARK', u32, { since: '4.12' }),
 })
 
 /** `GRE_CSUM`, `GRE_KEY`, `GRE_SEQ`: what the header carries. A key alone does nothing without its flag. */
