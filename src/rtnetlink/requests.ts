@@ -66,7 +66,11 @@ export class Requests {
 
   /** The index of a link. Throws ENODEV, as the operation that it is needed for. */
   async index(device: Device, operation: string, options?: CallOptions): Promise<number> {
-    if (typeof device === 'number') return device
+    if (typeof device === 'number') {
+      // The kernel takes index 0 for none given, and a group beside it for every link of the group (rtnl_newlink).
+      if (Number.isInteger(device) && device >= 1) return device
+      throw new ValidationError('device', device, "a link's name, or its index from 1")
+    }
     const found = await this.query(
       {
         operation,

@@ -242,3 +242,16 @@ kernelTest('a thousand links and routes in one list', { timeoutSeconds: 120 }, a
   for (let index = 0; index < 100; index++) await links.add({ kind: 'bridge', name: `many${index}` })
   t.equal((await links.list()).length, 102)
 })
+
+kernelTest('a link of index 0 is none, and changes no group', {}, async (t, sandbox) => {
+  const { one } = (await sandbox({ hosts: ['one'] })).hosts
+  const { links } = one.rtnetlink
+  const before = (await links.get('lo')).mtu
+  for (const device of [0, -1, 1.5]) {
+    await t.rejects(links.set(device, { group: 0, mtu: 1280 }), {
+      code: 'ERR_VIADUCT_VALIDATION',
+      path: 'device',
+    })
+  }
+  t.equal((await links.get('lo')).mtu, before)
+})
