@@ -27,7 +27,7 @@ import {
   SctpResponder,
   type SctpServeOptions,
 } from './sctp.js'
-import { Served, serveTcp, serveUdp, type UdpHandler } from './serve.js'
+import { isOpen, Served, serveTcp, serveUdp, type UdpHandler } from './serve.js'
 import { sysctlPath } from './sysctl.js'
 
 /** Where a server listens. */
@@ -131,7 +131,9 @@ export class Host {
   /** A UDP socket, bound. */
   async udp(options: Omit<ListenOptions, 'netns'> = {}): Promise<UdpSocket> {
     const socket = await this.#run(() => openUdp({ ...options, netns: this.netns }))
-    const end = (): void => void socket.close()
+    const end = (): void => {
+      if (isOpen(socket)) socket.close()
+    }
     this.#open.add(end)
     socket.once('close', () => this.#open.delete(end))
     return socket

@@ -99,6 +99,7 @@ export async function fetchIn(
       () => fail(Object.assign(new Error(`no answer from ${url.href} in time`), { code: 'ETIMEDOUT' })),
       Math.max(0, until - performance.now()),
     )
+    let isAnswered = false
     const sent = request(url, {
       method: options.method ?? 'GET',
       headers: { connection: 'close', ...options.headers },
@@ -107,8 +108,13 @@ export async function fetchIn(
       createConnection: () => stream,
     })
     sent.on('error', fail)
-    sent.on('close', () => clearTimeout(timer))
+    sent.on('close', () => {
+      clearTimeout(timer)
+      // The connection was taken for something else (101), and nobody here goes on with it.
+      if (!isAnswered) fail(Object.assign(new Error(`no answer from ${url.href}`), { code: 'ECONNRESET' }))
+    })
     sent.on('response', (message) => {
+      isAnswered = true
       const parts: Uint8Array[] = []
       message.on('data', (part: Uint8Array) => parts.push(part))
       message.on('error', fail)

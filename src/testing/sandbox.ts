@@ -69,10 +69,13 @@ class Made {
 
   async close(): Promise<void> {
     // What runs in a namespace first: a socket left open would keep it alive.
-    await Promise.all(this.hosts.map((host) => host.close()))
-    for (const { rtnetlink, namespace } of this.#nodes.splice(0)) {
-      rtnetlink.close()
-      namespace.close()
+    try {
+      await Promise.all(this.hosts.map((host) => host.close()))
+    } finally {
+      for (const { rtnetlink, namespace } of this.#nodes.splice(0)) {
+        rtnetlink.close()
+        namespace.close()
+      }
     }
   }
 

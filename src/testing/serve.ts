@@ -96,11 +96,12 @@ export async function serveUdp(options: ListenOptions, onDatagram: UdpHandler): 
   }
   const place = { address: options.address ?? '0.0.0.0', port: sockets[0]!.address().port }
   return new Served(place, 'udp', () => {
-    for (const socket of sockets) socket.close()
+    for (const socket of sockets) if (isOpen(socket)) socket.close()
   })
 }
 
-function isOpen(socket: UdpSocket): boolean {
+/** A socket that somebody closed says so in its next turn, and throws when it is closed again. */
+export function isOpen(socket: UdpSocket): boolean {
   try {
     socket.address()
     return true

@@ -202,6 +202,25 @@ kernelTest('closing ends servers, connections and requests under way', {}, async
   t.match(await failure(client.fetch('http://10.0.1.2/')), { message: 'the host client is closed' })
 })
 
+kernelTest('what was closed by hand a moment ago hinders no closing', {}, async (t) => {
+  const before = openResources()
+  const net = await sandbox(pair)
+  const socket = await net.hosts.client.udp()
+  socket.close()
+  await net.close()
+  t.same(await leaksSince(before), [])
+})
+
+kernelTest('an answer that is none rejects a request', {}, async (t, sandbox) => {
+  const { client, server } = (await sandbox(pair)).hosts
+  const switching = await server.serveTcp((socket) =>
+    socket.on('data', () =>
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'),
+    ),
+  )
+  t.match(await failure(client.fetch(`http://${server.address}:${switching.port}/`)), { code: 'ECONNRESET' })
+})
+
 kernelTest('leaks are found, and told by name', {}, async (t) => {
   const before = openResources()
   const namespace = NetworkNamespace.create()
