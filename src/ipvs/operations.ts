@@ -1,7 +1,7 @@
 /** Changes as values, and how they become messages. */
 import type { AddressFamily } from '../address/index.js'
 import type { GenericBatchCodec, GenericCommand } from '../genetlink/index.js'
-import { type Encodable, type Target, Writer } from '../netlink/index.js'
+import { type BatchOutcome, type CallOptions, type Encodable, type Target, Writer } from '../netlink/index.js'
 import { hintFor } from './hints.js'
 import {
   type DestinationInput,
@@ -145,6 +145,21 @@ export class OperationCodec implements GenericBatchCodec<IpvsOperation> {
     const { name, hint } = operationFacts[item.operation]
     return { operation: name, object: objectOf(item), hint }
   }
+}
+
+/** What sends operations: `Ipvs`. */
+interface Applier {
+  apply(operations: Iterable<IpvsOperation>, options?: CallOptions): Promise<BatchOutcome>
+}
+
+/** One operation as a batch sends it: off the event loop if the kernel may wait in it. Throws what it failed with. */
+export async function applyOne(
+  ipvs: Applier,
+  operation: IpvsOperation,
+  options?: CallOptions,
+): Promise<void> {
+  const { failures } = await ipvs.apply([operation], options)
+  if (failures[0] !== undefined) throw failures[0].error
 }
 
 /** A single operation as a command. */

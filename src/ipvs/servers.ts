@@ -1,7 +1,7 @@
 import { type BatchFailure, KernelError } from '../errors/index.js'
 import type { BatchOutcome, CallOptions } from '../netlink/index.js'
 import type { Ipvs } from './client.js'
-import type { IpvsOperation } from './operations.js'
+import { applyOne, type IpvsOperation } from './operations.js'
 import { checkDrainTimeout, drainServers, type DrainOptions, type DrainResult, isGone } from './drain.js'
 import { destinationId, type DestinationInput, type DestinationKey, type ServiceKey } from './input.js'
 import { changeDestination } from './keep.js'
@@ -53,8 +53,7 @@ export class Servers {
   /** Changes the fields that are given and keeps the others, whoever chose them. */
   async update(server: DestinationKey & Partial<DestinationInput>, options?: CallOptions): Promise<void> {
     const read = await this.#find(server, options)
-    const { failures } = await this.#ipvs.apply([changeDestination(this.#service, read, server)], options)
-    if (failures[0] !== undefined) throw failures[0].error
+    await applyOne(this.#ipvs, changeDestination(this.#service, read, server), options)
   }
 
   /**

@@ -14,7 +14,7 @@ import {
   wireKey,
 } from './input.js'
 import { changeService, serviceOptionKeys } from './keep.js'
-import type { KeptOperation } from './operations.js'
+import { applyOne } from './operations.js'
 import type { SchedulerFlag } from './schedulers.js'
 import { Servers } from './servers.js'
 import { type ServiceEvent, watchService, type WatchOptions } from './watch.js'
@@ -131,7 +131,7 @@ export class IpvsService {
   /** Changes the options that are given and keeps the others. Connections stay. Another scheduler: see `ensure`. */
   async update(changes: ServiceOptions, options?: CallOptions): Promise<void> {
     const present = await this.read(options)
-    await apply(this.#ipvs, changeService(present, changes), options)
+    await applyOne(this.#ipvs, changeService(present, changes), options)
   }
 
   /** Lets a server's connections end, then deletes it: see `DrainOptions`. */
@@ -200,12 +200,7 @@ async function bringTo(
 ): Promise<void> {
   // What is wrong with it is wrong whether there is something to change or not.
   const operation = changeService(present, input)
-  if (differs(present, input)) await apply(ipvs, operation, options)
-}
-
-async function apply(ipvs: Ipvs, operation: KeptOperation, options?: CallOptions): Promise<void> {
-  const { failures } = await ipvs.apply([operation], options)
-  if (failures[0] !== undefined) throw failures[0].error
+  if (differs(present, input)) await applyOne(ipvs, operation, options)
 }
 
 function differs(present: Service, wanted: ServiceOptions): boolean {

@@ -282,3 +282,30 @@ void t.test('a sync daemon that could not do what is asked is refused', async (t
   t.equal(started.length, 1)
   ipvs.close()
 })
+
+void t.test(
+  'a service is changed off the event loop: another scheduler is waited for in the kernel',
+  async (t) => {
+    const fake = kernel(() => undefined)
+    const here: number[] = []
+    const ipvs = await Ipvs.open({
+      transport: {
+        exchangeSync(request, length, deadline) {
+          here.push(request[16]!)
+          return fake.exchangeSync!(request, length, deadline)
+        },
+        exchange: (request, length, kind, deadline) => fake.exchange(request, length, kind, deadline),
+        close: () => fake.close(),
+      },
+    })
+    await ipvs.createService(web)
+    await ipvs.setService({ ...web, scheduler: 'rr' })
+    t.same(
+      fake.requests.map((request) => request.command).filter((number) => number === command.setService),
+      [command.setService],
+    )
+    t.ok(here.includes(command.newService))
+    t.notOk(here.includes(command.setService))
+    ipvs.close()
+  },
+)
