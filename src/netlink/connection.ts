@@ -88,6 +88,8 @@ const sliceMilliseconds = 8
 /** The first send of a batch, from which it is learnt how long the kernel takes. */
 const firstMessages = 32
 const dumpsAtOnce = 256
+/** Of batches that are over, for the next: what one needs. */
+const mostKept = 2
 const mostSequence = 0x7fff_ffff
 const dumpAttempts = 4
 
@@ -102,6 +104,7 @@ export class Connection {
   #sequence = 0
   #tail: Promise<unknown> | undefined
   #closed = false
+  readonly #flights: Flight<unknown>[] = []
 
   /** `lastSequence`: where numbering goes on from; the first request carries the next number. */
   constructor(
@@ -261,7 +264,8 @@ export class Connection {
     options?.signal?.throwIfAborted()
     const failures: BatchFailure[] = []
     const list = new ItemReader(items)
-    const spare = [new Flight<T>(), new Flight<T>()] as const
+    /** Two, the second when the first is on its way. */
+    const flights: Flight<T>[] = []
     let flying: { readonly flight: Flight<T>; readonly landing: Promise<Landing> } | undefined
     let applied = 0
     let notSent = 0
@@ -286,7 +290,7 @@ export class Connection {
     while (!list.ended && !isAborted()) {
       const until = performance.now() + sliceMilliseconds
       do {
-        const flight = spare[started++ & 1]!
+        const flight = (flights[started++ & 1] ??= this.#flight<T>())
         const mayHold = this.#tail === undefined && flying === undefined
         flight.start(this.#take(chunkMessages), mayHold && pace.messages > 0 ? pace.messages : chunkMessages)
         while (!flight.full) {
@@ -317,6 +321,7 @@ export class Connection {
       if (!list.ended) await immediate()
     }
     await awaitLanding()
+    for (const flight of flights) this.#keep(flight)
     failures.sort((a, b) => a.index - b.index)
     const isUntouched = applied === 0 && failures.length === 0
     if (list.failure !== undefined) {
@@ -326,6 +331,16 @@ export class Connection {
     }
     if (isUntouched && notSent > 0) options?.signal?.throwIfAborted()
     return { applied, failures, notSent: notSent + list.leave() }
+  }
+
+  /** Its buffer costs more than a small batch does, so those of earlier batches serve again. */
+  #flight<T>(): Flight<T> {
+    return (this.#flights.pop() as Flight<T> | undefined) ?? new Flight<T>()
+  }
+
+  #keep<T>(flight: Flight<T>): void {
+    flight.forget()
+    if (this.#flights.length < mostKept) this.#flights.push(flight)
   }
 
   /** A promise of the transport's may be of another realm, and so may its errors: here begin our own. */
@@ -629,6 +644,11 @@ class Flight<T> {
 
   get count(): number {
     return this.#count
+  }
+
+  /** It is over: what it sent is the caller's alone again. */
+  forget(): void {
+    this.#items.length = 0
   }
 
   get full(): boolean {
