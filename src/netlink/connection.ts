@@ -5,6 +5,7 @@ import {
   KernelError,
   MalformedMessageError,
 } from '../errors/index.js'
+import { onAbort } from './abort.js'
 import { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
 import {
   hostIsLittleEndian,
@@ -503,15 +504,15 @@ function inTurn(
       reject(reason)
     }
   })
-  const onAbort = (): void => leave(signal?.reason)
+  const leaveAborted = (): void => leave(signal?.reason)
   const onDeadline = (): void => leave(new TurnMissed())
-  signal?.addEventListener('abort', onAbort, { once: true })
+  const forget = signal === undefined ? undefined : onAbort(signal, leaveAborted)
   // Whoever is before it keeps the process alive.
   const timer = setTimeout(onDeadline, Math.min(deadlineMilliseconds, mostTimerMilliseconds)).unref()
   const sent = busy.then(() => {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', onAbort)
-    if (signal?.aborted === true) onAbort()
+    forget?.()
+    if (signal?.aborted === true) leaveAborted()
     else if (performance.now() >= until) onDeadline()
     return isLeft ? left : send(until - performance.now())
   })

@@ -738,3 +738,21 @@ t.test('any bytes for a reply: an outcome, or a typed error', async (t) => {
   )
   t.pass()
 })
+
+t.test('any number of requests may wait with one signal', async (t) => {
+  const warnings: Error[] = []
+  const warn = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', warn)
+  const { connection } = open(() => undefined, { synchronous: false })
+  const abort = new AbortController()
+  const first = connection.execute(about({ id: 0 }))
+  const rest = Array.from({ length: 40 }, (_, id) =>
+    connection.execute(about({ id }), { signal: abort.signal }),
+  )
+  abort.abort(new Error('all of them'))
+  for (const one of rest) await t.rejects(one, { message: 'all of them' })
+  await first
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', warn)
+  t.same(warnings, [])
+})
