@@ -171,7 +171,7 @@ async function remove(ipvs: Ipvs, service: ServiceKey, due: readonly Drain[]): P
   for (const [index, drain] of due.entries()) {
     const error = errors.get(index)
     // Where the answer was lost the next look tells.
-    if ((error as { code?: unknown } | undefined)?.code === 'ENOBUFS') continue
+    if (isKernelError(error, 'ENOBUFS')) continue
     if (error !== undefined && !isGone(error)) throw error
     drain.end(error === undefined)
   }

@@ -1,4 +1,4 @@
-import { BatchError, type BatchFailure, isBatchError } from '../errors/index.js'
+import { BatchError, type BatchFailure, isBatchError, isKernelError } from '../errors/index.js'
 import type { BatchOutcome } from '../netlink/index.js'
 import { type DrainResult, isGone } from './drain.js'
 import { destinationId, type DestinationInput, type ServiceKey } from './input.js'
@@ -84,7 +84,7 @@ export class ServerLedger {
       if (deed === undefined) continue
       const id = this.#id(deed.server)
       if (isDone || (deed.what === 'removed' && isGone(error))) this.#note(id, deed)
-      else if (codeOf(error) === 'ENOBUFS') this.#uncertain.set(id, deed)
+      else if (isKernelError(error, 'ENOBUFS')) this.#uncertain.set(id, deed)
     }
   }
 
@@ -140,8 +140,4 @@ export class ServerLedger {
   #id(server: { readonly address: string; readonly port?: number | undefined }): string {
     return destinationId(this.#service, server)
   }
-}
-
-function codeOf(error: Error | undefined): unknown {
-  return (error as { code?: unknown } | undefined)?.code
 }

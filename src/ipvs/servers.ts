@@ -1,4 +1,4 @@
-import { type BatchFailure, KernelError } from '../errors/index.js'
+import { type BatchFailure, isKernelError, KernelError } from '../errors/index.js'
 import type { BatchOutcome, CallOptions } from '../netlink/index.js'
 import type { Ipvs } from './client.js'
 import { applyOne, type IpvsOperation } from './operations.js'
@@ -200,6 +200,5 @@ export class Servers {
 
 /** Somebody was faster, or an answer was lost (ENOBUFS): looking again tells what is so. */
 function isOvertaken({ error }: BatchFailure): boolean {
-  const code = (error as { code?: unknown }).code
-  return code === 'ENOENT' || code === 'EEXIST' || code === 'ENOBUFS'
+  return ['ENOENT', 'EEXIST', 'ENOBUFS'].some((code) => isKernelError(error, code))
 }
