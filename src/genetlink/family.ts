@@ -20,6 +20,8 @@ export interface GenericCommand extends Target {
   readonly command: number
   readonly attributes: AttributeTable
   readonly record: object
+  /** The kernel may wait in it. */
+  readonly mayWait?: boolean | undefined
 }
 
 /** How the operations of a batch become commands. */
@@ -128,6 +130,7 @@ export class GenericFamily {
       table: command.attributes,
       headerBytes: attributesAt,
       hint: command.hint,
+      mayWait: command.mayWait,
       write: (writer, flags, sequence) => {
         const start = this.#begin(writer, flags, sequence, command.command)
         command.attributes.encode(writer, command.record)

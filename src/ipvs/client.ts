@@ -29,7 +29,7 @@ import {
   serviceOfWire,
   wireKey,
 } from './input.js'
-import { applyOne, commandOf, type IpvsOperation, OperationCodec } from './operations.js'
+import { commandOf, type IpvsOperation, OperationCodec } from './operations.js'
 import { distinct } from './reading.js'
 import { IpvsSettings } from './sysctl.js'
 import {
@@ -126,7 +126,7 @@ export class Ipvs {
 
   /** Replaces everything about a service but its destinations: what is left out gets its default. */
   async setService(service: ServiceInput, options?: CallOptions): Promise<void> {
-    await applyOne(this, { operation: 'setService', service }, options)
+    await this.#family.execute(commandOf({ operation: 'setService', service }), options)
   }
 
   /**

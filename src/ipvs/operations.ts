@@ -136,9 +136,8 @@ export class OperationCodec implements GenericBatchCodec<IpvsOperation> {
     return this.#bytes
   }
 
-  /** Another scheduler waits for an RCU grace period (ip_vs_edit_service). */
   mayWait(item: IpvsOperation): boolean {
-    return item.operation === 'setService'
+    return mayWait(item)
   }
 
   target(item: IpvsOperation): Target {
@@ -147,12 +146,17 @@ export class OperationCodec implements GenericBatchCodec<IpvsOperation> {
   }
 }
 
+/** Another scheduler waits for an RCU grace period (ip_vs_edit_service). */
+function mayWait({ operation }: IpvsOperation): boolean {
+  return operation === 'setService'
+}
+
 /** What sends operations: `Ipvs`. */
 interface Applier {
   apply(operations: Iterable<IpvsOperation>, options?: CallOptions): Promise<BatchOutcome>
 }
 
-/** One operation as a batch sends it: off the event loop if the kernel may wait in it. Throws what it failed with. */
+/** One operation, sent as a batch. Throws what it failed with. */
 export async function applyOne(
   ipvs: Applier,
   operation: IpvsOperation,
@@ -172,6 +176,7 @@ export function commandOf(item: IpvsOperation): GenericCommand {
     attributes: top,
     record: recordOf(item, wireKey, newRecord()),
     hint,
+    mayWait: mayWait(item),
   }
 }
 

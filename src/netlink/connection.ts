@@ -29,6 +29,8 @@ import { Writer } from './writer.js'
 export interface Request extends Target {
   /** Appends the whole message, with these flags and this sequence number. */
   write(writer: Writer, flags: number, sequence: number): void
+  /** The kernel may wait in it (an RCU grace period): it is sent off the event loop. */
+  readonly mayWait?: boolean | undefined
 }
 
 /** Reads the payload `[offset, end)` of one reply; undefined leaves it out (a message of another type). */
@@ -155,7 +157,8 @@ export class Connection {
     request.write(writer, flags, sequence)
     let replies: Replies
     try {
-      const answer = this.#exchange(writer.bytes, writer.length, 'batch', options)
+      const mayHold = request.mayWait === true ? false : undefined
+      const answer = this.#exchange(writer.bytes, writer.length, 'batch', options, mayHold)
       replies = isReplies(answer) ? answer : await answer
     } catch (error) {
       throw transportError(error, request)

@@ -298,11 +298,15 @@ void t.test(
         close: () => fake.close(),
       },
     })
-    await ipvs.createService(web)
-    await ipvs.setService({ ...web, scheduler: 'rr' })
+    await Promise.all([
+      ipvs.createService(web),
+      ipvs.setService({ ...web, scheduler: 'rr' }),
+      ipvs.deleteService(web),
+    ])
     t.same(
-      fake.requests.map((request) => request.command).filter((number) => number === command.setService),
-      [command.setService],
+      fake.requests.slice(-3).map((request) => request.command),
+      [command.newService, command.setService, command.deleteService],
+      'in the order that they were asked for',
     )
     t.ok(here.includes(command.newService))
     t.notOk(here.includes(command.setService))
