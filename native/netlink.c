@@ -59,6 +59,8 @@ struct job {
   enum exchange_kind kind;
   int64_t deadline;
   struct replies replies;
+  /* Holds the array whose memory the replies were lent, or NULL. */
+  napi_ref into;
   struct exchange_failure failure;
   size_t length;
   uint8_t request[];
@@ -329,11 +331,33 @@ static void *run_job(void *argument) {
   return NULL;
 }
 
+/* The replies as an array: a part of the one that was lent for them if they did fit, else memory of their own. */
+static napi_value replies_of(napi_env env, struct job *job) {
+  struct replies *replies = &job->replies;
+  if (!replies->borrowed) {
+    uint8_t *bytes = replies->bytes;
+    replies->bytes = NULL;
+    return adopt_bytes(env, bytes, replies->length);
+  }
+  napi_value whole, memory, part;
+  size_t offset;
+  if (!check(env, napi_get_reference_value(env, job->into, &whole)) ||
+      !check(env, napi_get_typedarray_info(env, whole, NULL, NULL, NULL, &memory, &offset)) ||
+      !check(env, napi_create_typedarray(env, napi_uint8_array, replies->length, memory, offset, &part))) {
+    return NULL;
+  }
+  return part;
+}
+
+static void forget_job(napi_env env, struct job *job) {
+  if (!job->replies.borrowed) free(job->replies.bytes);
+  if (job->into != NULL) napi_delete_reference(env, job->into);
+  free(job);
+}
+
 static napi_value outcome_of(napi_env env, struct job *job) {
   napi_value outcome, lost;
-  uint8_t *bytes = job->replies.bytes;
-  job->replies.bytes = NULL;
-  napi_value array = adopt_bytes(env, bytes, job->replies.length);
+  napi_value array = replies_of(env, job);
   if (array == NULL || !check(env, napi_create_object(env, &outcome)) ||
       !check(env, napi_get_boolean(env, job->replies.lost, &lost)) ||
       !check(env, napi_set_named_property(env, outcome, "bytes", array)) ||
@@ -366,9 +390,8 @@ static void complete_job(struct completion *completion) {
   socket->running = NULL;
   close_when_idle(socket);
   settle_job(environment, job);
-  free(job->replies.bytes);
   activity_ended(environment, &job->activity);
-  free(job);
+  forget_job(environment->env, job);
   drop(socket);
 }
 
@@ -394,8 +417,23 @@ static int start_job(struct netlink_socket *socket, struct job *job, const char 
   return 0;
 }
 
+/* Replies go into this array until it is full, if it is one. */
+static bool lend(napi_env env, struct job *job, napi_value array) {
+  napi_valuetype type;
+  const uint8_t *bytes;
+  if (!check(env, napi_typeof(env, array, &type))) return false;
+  if (type == napi_undefined) return true;
+  if (!read_bytes(env, array, &bytes, &job->replies.capacity) ||
+      !check(env, napi_create_reference(env, array, 1, &job->into))) {
+    return false;
+  }
+  job->replies.bytes = (uint8_t *)bytes;
+  job->replies.borrowed = true;
+  return true;
+}
+
 static napi_value exchange_async(napi_env env, napi_callback_info info) {
-  napi_value arguments[4], promise;
+  napi_value arguments[5], promise;
   const uint8_t *request;
   size_t capacity;
   int64_t length, kind;
@@ -412,9 +450,9 @@ static napi_value exchange_async(napi_env env, napi_callback_info info) {
   /* Before the promise: making one may run JavaScript, which may write over the request or give it away. */
   job->length = (size_t)length;
   memcpy(job->request, request, (size_t)length);
-  promise = promise_create(env, &job->promise);
+  promise = lend(env, job, arguments[4]) ? promise_create(env, &job->promise) : NULL;
   if (promise == NULL) {
-    free(job);
+    forget_job(env, job);
     return NULL;
   }
   job->completion.complete = complete_job;
@@ -428,7 +466,7 @@ static napi_value exchange_async(napi_env env, napi_callback_info info) {
   if (error == 0) error = start_job(socket, job, &syscall);
   if (error != 0) {
     promise_settle(socket->environment, &job->promise, make_error(env, error, syscall), false);
-    free(job);
+    forget_job(env, job);
   }
   return promise;
 }

@@ -54,12 +54,16 @@ export interface NativeNetlinkSocket {
    * The same on a thread of its own, for either kind; one at a time (EBUSY). The request is copied. When the socket is
    * closed meanwhile, a dump rejects with ECANCELED, and so does a batch that was not sent yet (`syscall` is sendmsg) or
    * not answered (recv); one that the kernel has answered is told all the same.
+   *
+   * Replies that fit `into`, but for room for a datagram more, are a part of it. Until it is settled, that memory is the
+   * thread's: it may not be read, written or given away.
    */
   exchange(
     request: Uint8Array,
     length: number,
     kind: number,
     timeoutMilliseconds: number,
+    into?: Uint8Array,
   ): Promise<NativeReplies>
   joinGroup(group: number): void
   leaveGroup(group: number): void

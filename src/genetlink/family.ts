@@ -87,14 +87,15 @@ export class GenericFamily {
     return this.#fresh(command, () => this.#connection.dump(this.#request(command), read, options), options)
   }
 
-  dumps<I, T>(
+  dumps<I, T, R>(
     items: readonly I[],
     commandOf: (item: I) => GenericCommand,
     read: ReadReply<T>,
+    finish: (item: I, found: T[]) => R,
     options?: CallOptions,
-  ): Promise<T[][]> {
+  ): Promise<R[]> {
     const requestOf = (item: I): Request => this.#request(commandOf(item))
-    const work = (): Promise<T[][]> => this.#connection.dumps(items, requestOf, read, options)
+    const work = (): Promise<R[]> => this.#connection.dumps(items, requestOf, read, finish, options)
     const [first] = items
     return first === undefined ? work() : this.#fresh(commandOf(first), work, options)
   }

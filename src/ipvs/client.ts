@@ -159,11 +159,11 @@ export class Ipvs {
   /** Every service with its destinations; as sure as `services()` and `destinations()` are. */
   async list(options?: CallOptions): Promise<ServiceEntry[]> {
     const services = await this.services(options)
-    const destinations = await this.#family.dumps(services, listDestinationsOf, readDestination, options)
-    return services.map((service, index) => ({
+    const entryOf = (service: Service, found: Destination[]): ServiceEntry => ({
       service,
-      destinations: distinct(destinations[index] ?? [], destinationName),
-    }))
+      destinations: distinct(found, destinationName),
+    })
+    return this.#family.dumps(services, listDestinationsOf, readDestination, entryOf, options)
   }
 
   // Destinations

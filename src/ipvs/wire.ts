@@ -19,6 +19,7 @@ import {
   nulString,
   pad,
   readOnly,
+  repeated,
   u16,
   u32,
   u32AsBigint,
@@ -186,7 +187,7 @@ export const service = attributeTable('IPVS_SVC_ATTR', {
   persistenceTimeoutSeconds: attribute(8, 'IPVS_SVC_ATTR_TIMEOUT', u32, { always: true }),
   persistenceNetmask: attribute(9, 'IPVS_SVC_ATTR_NETMASK', persistenceNetmask, { always: true }),
   persistenceEngine: attribute(11, 'IPVS_SVC_ATTR_PE_NAME', nulString(15)),
-  statistics: readOnly(12, 'IPVS_SVC_ATTR_STATS64', nested(statistics), {
+  statistics: readOnly(12, 'IPVS_SVC_ATTR_STATS64', repeated(nested(statistics)), {
     always: true,
     since: '4.1',
     instead: { number: 10, constant: 'IPVS_SVC_ATTR_STATS', type: nested(statistics32) },
@@ -216,7 +217,7 @@ export const destination = attributeTable('IPVS_DEST_ATTR', {
   persistentConnections: readOnly(9, 'IPVS_DEST_ATTR_PERSIST_CONNS', u32, { always: true }),
   /** Since 3.18 it may differ from the service's, with tunnelling. Always sent, or IPv6 would be cut to IPv4. */
   family: attribute(11, 'IPVS_DEST_ATTR_ADDR_FAMILY', family, { always: true, since: '3.18' }),
-  statistics: readOnly(12, 'IPVS_DEST_ATTR_STATS64', nested(statistics), {
+  statistics: readOnly(12, 'IPVS_DEST_ATTR_STATS64', repeated(nested(statistics)), {
     always: true,
     since: '4.1',
     instead: { number: 10, constant: 'IPVS_DEST_ATTR_STATS', type: nested(statistics32) },

@@ -1,90 +1,27 @@
-import {
-  BatchError,
-  type BatchFailure,
-  isMalformedMessageError,
-  KernelError,
-  MalformedMessageError,
-} from '../errors/index.js'
+import { BatchError, type BatchFailure, KernelError } from '../errors/index.js'
 import { onAbort } from './abort.js'
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN } from './constants.js'
+import { type DumpPart, readDumpPart, ReplyMemory } from './dump.js'
+import { kernelErrorOf, replyLost, transportError, TurnMissed } from './failure.js'
+import { Flight, ItemReader, type Landing } from './flight.js'
 import { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
-import {
-  hostIsLittleEndian,
-  NLM_F_ACK,
-  NLM_F_DUMP,
-  NLM_F_DUMP_INTR,
-  NLM_F_REQUEST,
-  NLMSG_DONE,
-  NLMSG_ERROR,
-  NLMSG_HDRLEN,
-  NLMSG_NOOP,
-  NLMSG_OVERRUN,
-} from './constants.js'
-import { kernelErrorOf, replyLost, type Target, transportError, TurnMissed } from './failure.js'
 import { Pace } from './pace.js'
+import {
+  type BatchCodec,
+  type BatchOutcome,
+  type CallOptions,
+  type ReadReply,
+  type Request,
+  rewrite,
+} from './request.js'
 import type { Replies, RequestKind, Transport } from './transport.js'
-import { turn } from './turn.js'
+import { immediate, turn } from './turn.js'
 import { Writer } from './writer.js'
-
-/** One message to send: what writes it, and what an error about it must name. */
-export interface Request extends Target {
-  /** Appends the whole message, with these flags and this sequence number. */
-  write(writer: Writer, flags: number, sequence: number): void
-  /** The kernel may wait in it (an RCU grace period): it is sent off the event loop. */
-  readonly mayWait?: boolean | undefined
-}
-
-/** Reads the payload `[offset, end)` of one reply; undefined leaves it out (a message of another type). */
-export type ReadReply<T> = (
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  end: number,
-  type: number,
-) => T | undefined
-
-/** What every call takes. */
-export interface CallOptions {
-  /**
-   * Aborting before the request is sent rejects at once with nothing done. What was sent is awaited and told: a kernel
-   * cannot take back a change.
-   */
-  readonly signal?: AbortSignal | undefined
-  /**
-   * How long to wait for an answer, and before that behind earlier requests, together; 10,000 unless said. A list that
-   * is sent in parts has as long for each of them.
-   */
-  readonly deadlineMilliseconds?: number | undefined
-}
-
-/** What became of a batch. */
-export interface BatchOutcome {
-  /** How many operations the kernel has done. */
-  readonly applied: number
-  /** Every one that failed, in the order of the batch. */
-  readonly failures: readonly BatchFailure[]
-  /**
-   * Operations that were never sent because the signal was aborted. Of an array or a Set all that is left is counted;
-   * of what makes its operations as it goes (a generator) those that it was asked for: it is told to end.
-   */
-  readonly notSent: number
-}
-
-/** How a batch writes an operation, and what an error about it must name. */
-export interface BatchCodec<T> {
-  /** Appends the whole message. */
-  write(writer: Writer, flags: number, sequence: number, item: T): void
-  /** Asked for operations that failed. */
-  target(item: T): Target
-  /** The kernel may wait in it (an RCU grace period): it is never sent while the event loop is held. */
-  mayWait?(item: T): boolean
-}
 
 const defaultDeadline = 10_000
 /** A synchronous exchange holds the event loop, so it gets no longer than this. The kernel answers inside sendmsg. */
 const syncDeadline = 1_000
 const syncBytes = 16_384
-/** Below SO_SNDBUF's usual 212,992, so that a batch passes where SO_SNDBUFFORCE is not permitted. */
-const chunkBytes = 128 * 1024
 /** Replies of one send must fit the receive buffer: some 800 bytes each there, if all of them fail. */
 const chunkMessages = 1024
 const sliceMilliseconds = 8
@@ -177,21 +114,33 @@ export class Connection {
    * again; after some attempts it throws, with what it has as the error's cause.
    */
   async dump<T>(request: Request, read: ReadReply<T>, options?: CallOptions): Promise<T[]> {
-    const [results] = await this.dumps([request], (only) => only, read, options)
+    const [results] = await this.dumps(
+      [request],
+      (only) => only,
+      read,
+      (_, found) => found,
+      options,
+    )
     return results ?? []
   }
 
   /**
-   * Several dumps, one after the other off the event loop; results in the order of the items. Requests are made as they
-   * are sent, for there may be tens of thousands.
+   * Several dumps, one after the other off the event loop; in the order of the items what `finish` makes of each and of
+   * what was read for it. Requests are made as they are sent, for there may be tens of thousands.
    */
-  async dumps<I, T>(
+  async dumps<I, T, R>(
     items: readonly I[],
     requestOf: (item: I) => Request,
     read: ReadReply<T>,
+    finish: (item: I, found: T[]) => R,
     options?: CallOptions,
-  ): Promise<T[][]> {
-    const results: T[][] = []
+  ): Promise<R[]> {
+    const results: R[] = []
+    const finished = (found: T[][]): R[] => {
+      for (const each of found) results.push(finish(items[results.length]!, each))
+      return results
+    }
+    const memory = new ReplyMemory()
     let flying: Promise<DumpPart> | undefined
     // One part is read by the kernel while the one before is decoded here. It is not sent before that one has come: the
     // deadline of each is its own.
@@ -202,17 +151,21 @@ export class Connection {
       flying = undefined
       if (from < items.length) {
         const requests = items.slice(from, from + dumpsAtOnce).map(requestOf)
-        flying = this.#sendDumps({ requests, from }, options)
+        flying = this.#sendDumps({ requests }, options, memory.next())
         flying.catch(() => undefined)
       }
-      if (landed !== undefined) await this.#readDumps(landed, read, results, options)
+      if (landed !== undefined) {
+        memory.learn(landed.replies)
+        finished(await this.#readDumps(landed, read, finished, options))
+      }
     }
     return results
   }
 
   async #sendDumps(
-    { requests, from, again }: Omit<DumpPart, 'sequence' | 'replies'>,
+    { requests, again }: Omit<DumpPart, 'sequence' | 'replies'>,
     options?: CallOptions,
+    into?: Uint8Array,
   ): Promise<DumpPart> {
     const writer = new Writer(requests.length * 64)
     const sequence = this.#take(requests.length)
@@ -221,8 +174,8 @@ export class Connection {
       request.write(writer, NLM_F_REQUEST | NLM_F_DUMP, sequence + position)
     })
     try {
-      const replies = await this.#exchange(writer.bytes, writer.length, 'dumps', options, false)
-      return { requests, from, again, sequence, replies }
+      const replies = await this.#exchange(writer.bytes, writer.length, 'dumps', options, false, into)
+      return { requests, again, sequence, replies }
     } catch (error) {
       throw transportError(error, requests[0]!)
     }
@@ -231,17 +184,19 @@ export class Connection {
   async #readDumps<T>(
     first: DumpPart,
     read: ReadReply<T>,
-    results: T[][],
+    finished: (found: T[][]) => unknown[],
     options: CallOptions | undefined,
-  ): Promise<void> {
+  ): Promise<T[][]> {
+    const found: T[][] = []
     let part = first
     for (let attempt = 1; ; attempt++) {
-      const again = await readDumpPart(part, read, results)
-      if (again.size === 0) return
+      const again = await readDumpPart(part, read, found)
+      if (again.size === 0) return found
       if (attempt === dumpAttempts) {
         const [position] = again
         const { operation, object } = part.requests[position!]!
         const { lost } = part.replies
+        const results = finished(found)
         throw new KernelError({
           errno: lost ? -105 : -4,
           operation,
@@ -375,6 +330,7 @@ export class Connection {
     kind: RequestKind,
     options: CallOptions | undefined,
     mayHold?: boolean,
+    into?: Uint8Array,
   ): Replies | Promise<Replies> {
     const transport = this.#transport
     const deadline = options?.deadlineMilliseconds ?? this.#deadline
@@ -384,12 +340,12 @@ export class Connection {
     if (busy === undefined) {
       return here
         ? transport.exchangeSync(request, length, Math.min(deadline, syncDeadline))
-        : this.#queued(transport.exchange(request, length, kind, deadline))
+        : this.#queued(transport.exchange(request, length, kind, deadline, into))
     }
     // Its writer is used again by whoever comes while it waits.
     const copy = request.slice(0, length)
     const send = (left: number): Promise<Replies> =>
-      here ? this.#exchangeHere(copy, left) : transport.exchange(copy, length, kind, left)
+      here ? this.#exchangeHere(copy, left) : transport.exchange(copy, length, kind, left, into)
     const waiting = inTurn(busy, send, deadline, options?.signal)
     void this.#queued(waiting.over)
     return waiting.replies
@@ -419,20 +375,6 @@ export class Connection {
   }
 }
 
-/** Some of many dumps, sent together. */
-interface DumpPart {
-  readonly requests: readonly Request[]
-  /** Where the first of them stands among all. */
-  readonly from: number
-  /** Which of them were sent, by position, when not all were. */
-  readonly again?: ReadonlySet<number> | undefined
-  readonly sequence: number
-  readonly replies: Replies
-}
-
-/** What came of a send. Kept apart by its place, for an error of another realm (a vm context) is no `instanceof Error`. */
-type Landing = { readonly replies: Replies } | { readonly error: unknown }
-
 function isReplies(answer: Replies | PromiseLike<Replies>): answer is Replies {
   return !('then' in answer)
 }
@@ -442,45 +384,6 @@ async function landingOf(answer: PromiseLike<Replies>): Promise<Landing> {
     return { replies: await answer }
   } catch (error) {
     return { error }
-  }
-}
-
-/** The operations of a batch as they are read one by one. */
-class ItemReader<T> {
-  readonly #iterator: Iterator<T>
-  readonly #known: number
-  /** How many were read. */
-  count = 0
-  ended = false
-  /** What reading them threw. */
-  failure: { readonly cause: unknown } | undefined
-
-  constructor(items: Iterable<T>) {
-    const { length, size } = items as { readonly length?: unknown; readonly size?: unknown }
-    this.#known = typeof length === 'number' ? length : typeof size === 'number' ? size : 0
-    this.#iterator = items[Symbol.iterator]()
-  }
-
-  next(): { readonly value: T } | undefined {
-    try {
-      const next = this.#iterator.next()
-      if (next.done !== true) {
-        this.count++
-        return next
-      }
-    } catch (cause) {
-      this.failure = { cause }
-    }
-    this.ended = true
-    return undefined
-  }
-
-  /** Ends the reading, and tells how many are known to be left. It may have no end: it is not read to it. */
-  leave(): number {
-    if (this.ended) return 0
-    this.ended = true
-    this.#iterator.return?.()
-    return Math.max(0, this.#known - this.count)
   }
 }
 
@@ -522,17 +425,6 @@ function inTurn(
   return { replies: Promise.race([sent, left]), over: sent }
 }
 
-function immediate(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}
-
-/** The bytes of a request once more, for the path of the attribute that the kernel points at. */
-function rewrite(request: Request, flags: number, sequence: number): Uint8Array {
-  const writer = new Writer()
-  request.write(writer, flags, sequence)
-  return writer.bytes.subarray(0, writer.length)
-}
-
 /** Reads the replies to one request; undefined if its acknowledgement is not among them. */
 function settle<T>(
   replies: Replies,
@@ -553,182 +445,4 @@ function settle<T>(
     }
   })
   return acknowledged
-}
-
-/** Some milliseconds of decoding, also where code runs slowly. */
-const decodeSliceMessages = 512
-
-/** Decodes the replies to a part; returns the requests that must be sent again because their dump was interrupted. */
-async function readDumpPart<T>(
-  { requests, from, again: sent, sequence: first, replies }: DumpPart,
-  read: ReadReply<T>,
-  results: T[][],
-): Promise<Set<number>> {
-  const { bytes } = replies
-  const view = viewOf(bytes)
-  const settled = new Set<number>()
-  const interrupted = new Set<number>()
-  const positions = [...requests.keys()].filter((position) => sent?.has(position) !== false)
-  for (const position of positions) results[from + position] = []
-  let count = 0
-  // A large table is decoded in slices, with the event loop let in between.
-  for (const [begin, end] of slices(bytes, view, decodeSliceMessages)) {
-    if (count++ > 0) await immediate()
-    forEachMessage(
-      bytes,
-      view,
-      (type, flags, sequence, offset, end) => {
-        const position = sequence - first
-        const request = requests[position]
-        if (request === undefined || settled.has(position)) return
-        if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted.add(position)
-        if (type === NLMSG_ERROR || type === NLMSG_DONE) {
-          settled.add(position)
-          const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
-          if (acknowledged.errno !== 0) {
-            throw kernelErrorOf(acknowledged, request, () =>
-              rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence),
-            )
-          }
-        } else if (type > NLMSG_NOOP) {
-          const result = read(bytes, view, offset, end, type)
-          if (result !== undefined) results[from + position]?.push(result)
-        }
-      },
-      begin,
-      end,
-    )
-  }
-  // Which parts were dropped for want of buffer is unknown: nothing was changed by reading, so all are read again.
-  if (replies.lost) return new Set(positions)
-  for (const position of positions) {
-    if (!settled.has(position)) throw new MalformedMessageError('the dump has no end', bytes.length)
-  }
-  return interrupted
-}
-
-/** Byte ranges of about `most` messages each, cut at message borders. */
-function* slices(bytes: Uint8Array, view: DataView, most: number): Generator<readonly [number, number]> {
-  let from = 0
-  let count = 0
-  let at = 0
-  while (bytes.length - at >= NLMSG_HDRLEN) {
-    const length = (view.getUint32(at, hostIsLittleEndian) + 3) & ~3
-    if (length < NLMSG_HDRLEN || at + length > bytes.length) break
-    at += length
-    if (++count === most) {
-      yield [from, at]
-      from = at
-      count = 0
-    }
-  }
-  if (from < bytes.length) yield [from, bytes.length]
-}
-
-/** The messages of one send of a batch, and which operation each of them is. */
-class Flight<T> {
-  readonly writer = new Writer(chunkBytes + 4096)
-  /** Written over by the next send: memory that is touched for the first time costs more than what is put there. */
-  readonly #items: T[] = []
-  readonly #indices: number[] = []
-  readonly #starts: number[] = []
-  #count = 0
-  #first = 0
-  #most = 0
-  /** One of its operations may wait in the kernel. */
-  mayWait = false
-
-  start(first: number, most: number): void {
-    this.#most = most
-    this.mayWait = false
-    this.writer.reset()
-    this.#count = 0
-    this.#first = first
-  }
-
-  get count(): number {
-    return this.#count
-  }
-
-  /** It is over: what it sent is the caller's alone again. */
-  forget(): void {
-    this.#items.length = 0
-  }
-
-  get full(): boolean {
-    return this.writer.length >= chunkBytes || this.#count >= this.#most
-  }
-
-  /** An operation that cannot be encoded fails by itself; the others go on. */
-  add(item: T, index: number, codec: BatchCodec<T>, failures: BatchFailure[]): void {
-    const writer = this.writer
-    const start = writer.length
-    try {
-      codec.write(writer, NLM_F_REQUEST, this.#first + this.#count, item)
-    } catch (error) {
-      writer.length = start
-      const { operation, object } = codec.target(item)
-      failures.push({ index, operation, object, error: error as Error })
-      return
-    }
-    if (codec.mayWait?.(item) === true) this.mayWait = true
-    const position = this.#count++
-    this.#items[position] = item
-    this.#indices[position] = index
-    this.#starts[position] = start
-  }
-
-  /** Errors are answered unasked; the acknowledgement of the last message says that all were handled. */
-  seal(): void {
-    this.writer.addMessageFlags(this.#starts[this.#count - 1]!, NLM_F_ACK)
-  }
-
-  /** Reads what came back; returns how many were applied. */
-  land(landing: Landing, codec: BatchCodec<T>, failures: BatchFailure[]): number {
-    const fail = (position: number, error: Error): void => {
-      const { operation, object } = codec.target(this.#items[position]!)
-      failures.push({ index: this.#indices[position]!, operation, object, error })
-    }
-    if ('error' in landing) {
-      for (let position = 0; position < this.#count; position++) {
-        fail(position, transportError(landing.error, codec.target(this.#items[position]!)) as Error)
-      }
-      return 0
-    }
-    const { bytes, lost } = landing.replies
-    const view = viewOf(bytes)
-    const failed = new Set<number>()
-    let last: number | undefined
-    const read = (type: number, flags: number, sequence: number, offset: number, end: number): void => {
-      const position = sequence - this.#first
-      if (type !== NLMSG_ERROR || position < 0 || position >= this.#count) return
-      last = position
-      const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
-      if (acknowledged.errno === 0 || failed.has(position)) return
-      failed.add(position)
-      const target = codec.target(this.#items[position]!)
-      const from = this.#starts[position]!
-      const to = position + 1 < this.#count ? this.#starts[position + 1] : this.writer.length
-      fail(
-        position,
-        kernelErrorOf(acknowledged, target, () => this.writer.bytes.subarray(from, to)),
-      )
-    }
-    let malformed: Error | undefined
-    try {
-      forEachMessage(bytes, view, read)
-    } catch (error) {
-      if (!isMalformedMessageError(error)) throw error
-      malformed = error
-    }
-    if (malformed !== undefined || lost || last !== this.#count - 1) {
-      // Which of the others failed is unknown: none of them may be called applied.
-      for (let position = 0; position < this.#count; position++) {
-        if (!failed.has(position))
-          fail(position, malformed ?? replyLost(codec.target(this.#items[position]!)))
-      }
-      return 0
-    }
-    return this.#count - failed.size
-  }
 }

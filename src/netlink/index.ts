@@ -1,16 +1,10 @@
 /** Netlink: transport, framing, attribute tables. `viaduct/netlink`, for those who write a family of their own. */
 export { type Decode, type Encode, pathAtOffset } from './codec.js'
-export {
-  type BatchCodec,
-  type BatchOutcome,
-  type CallOptions,
-  Connection,
-  type ReadReply,
-  type Request,
-} from './connection.js'
+export { Connection } from './connection.js'
 export * from './constants.js'
 export { type Target } from './failure.js'
 export { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
+export type { BatchCodec, BatchOutcome, CallOptions, ReadReply, Request } from './request.js'
 export { openSocket, type SocketOptions } from './socket.js'
 export {
   attribute,
@@ -21,6 +15,7 @@ export {
   listOf,
   nested,
   readOnly,
+  repeated,
   type Row,
   type Rows,
   type RowOptions,

@@ -66,8 +66,9 @@ class SocketTransport implements Transport {
     length: number,
     kind: RequestKind,
     deadlineMilliseconds: number,
+    into?: Uint8Array,
   ): Promise<Replies> {
-    return this.#socket.exchange(request, length, ExchangeKind[kind], deadlineMilliseconds)
+    return this.#socket.exchange(request, length, ExchangeKind[kind], deadlineMilliseconds, into)
   }
 
   /** Events have a socket of their own: they must not come between a request and its replies. */

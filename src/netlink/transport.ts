@@ -9,12 +9,16 @@ export interface Transport {
    */
   readonly exchangeSync?:
     ((request: Uint8Array, length: number, deadlineMilliseconds: number) => Replies) | undefined
-  /** The same without holding the event loop. The request may be written over as soon as the call returns. */
+  /**
+   * The same without holding the event loop. The request may be written over as soon as the call returns. `into` is
+   * memory that the replies may be put in, lent until the promise is settled; those who do not need it leave it alone.
+   */
   exchange(
     request: Uint8Array,
     length: number,
     kind: RequestKind,
     deadlineMilliseconds: number,
+    into?: Uint8Array,
   ): Promise<Replies>
   /** Events of a multicast group, until the returned function is called. Left out by transports that cannot. */
   readonly subscribe?: ((group: number, listener: EventListener) => () => void) | undefined

@@ -122,6 +122,33 @@ t.test('dumps are read one after the other, and a message that is none ends by i
   socket.close()
 })
 
+t.test('replies go into memory that is lent for them, or elsewhere if they do not fit', async (t) => {
+  const socket = openNetlink()
+  const bytes = request(...Array.from({ length: 20 }, (_, index) => dumpLinks(index + 1)))
+  const ask = (into?: Uint8Array) => socket.exchange(bytes, bytes.length, ExchangeKind.dumps, 5000, into)
+  const expected = replies((await ask()).bytes)
+  const memory = new Uint8Array(1 << 20)
+  const lent = memory.subarray(64)
+  for (let round = 0; round < 3; round++) {
+    const found = await ask(lent)
+    t.equal(found.bytes.buffer, memory.buffer)
+    t.equal(found.bytes.byteOffset, 64)
+    t.strictSame(replies(found.bytes), expected)
+    memory.fill(0xff)
+  }
+  // Room for one datagram, and not for the next; and none at all.
+  for (const small of [new Uint8Array(129 * 1024), new Uint8Array(100), new Uint8Array()]) {
+    const found = await ask(small)
+    t.not(found.bytes.buffer, small.buffer)
+    t.strictSame(replies(found.bytes), expected)
+  }
+  t.throws(() => ask([] as unknown as Uint8Array), { name: 'TypeError' })
+  t.strictSame(replies((await ask(lent)).bytes), expected, 'and nothing was sent')
+  const late = socket.exchange(bytes, 0, ExchangeKind.batch, 5000, lent)
+  await t.rejects(late, { code: 'EINVAL' })
+  socket.close()
+})
+
 t.test('the request may be written over as soon as `exchange` has returned', async (t) => {
   const socket = openNetlink()
   const bytes = request(getLoopback(1))

@@ -24,6 +24,7 @@ import {
   pad,
   pathAtOffset,
   readOnly,
+  repeated,
   s32,
   u16,
   u32,
@@ -274,6 +275,57 @@ t.test('an attribute stands in for a newer one, and yields to it', async (t) => 
     t.match(decoded(codec, Buffer.concat([family, narrow(7)])), { wide: 7n })
     t.match(decoded(codec, Buffer.concat([wide, narrow(7)])), { wide: 2n ** 40n })
     t.match(decoded(codec, Buffer.concat([narrow(7), wide])), { wide: 2n ** 40n })
+  }
+})
+
+t.test('what comes again with the same bytes is one object, and what differs in a byte is not', async (t) => {
+  const inner = attributeTable('INNER', {
+    count: attribute(1, 'INNER_COUNT', u64),
+    text: attribute(2, 'TEXT', bytesOf()),
+  })
+  const tableOf = () =>
+    attributeTable('OUTER', { inner: attribute(1, 'OUTER_INNER', repeated(nested(inner))) })
+  const decode = (
+    outer: ReturnType<typeof tableOf>,
+    record: { readonly count: bigint; readonly text: Uint8Array },
+  ) => {
+    const writer = new Writer()
+    outer.encode(writer, { inner: record })
+    const bytes = writer.bytes.slice(0, writer.length)
+    const read = outer.decode(bytes, viewOf(bytes), 0, bytes.length) as { readonly inner: typeof record }
+    bytes.fill(0xff)
+    return read.inner
+  }
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.nat({ max: 2 }), fc.constantFrom(0, 1, 200, 400)), {
+        minLength: 2,
+        maxLength: 20,
+      }),
+      async (given) => {
+        const outer = tableOf()
+        let before: object | undefined
+        let last = ''
+        let repeats = 0
+        for (const [count, size] of given) {
+          const record = { count: BigInt(count), text: new Uint8Array(size).fill(count) }
+          const found = decode(outer, record)
+          assert.deepEqual(found, record)
+          repeats = last === String([count, size]) ? repeats + 1 : 0
+          // Of the second on, but for what is too large to be kept.
+          const isShared = repeats >= 1 && size < 256
+          assert.equal(Object.isFrozen(found), isShared)
+          if (repeats >= 2) assert.equal(found === before, isShared)
+          before = found
+          last = String([count, size])
+        }
+      },
+    ),
+  )
+  const outer = tableOf()
+  const wrong = new Uint8Array([8, 0, 1, 0, 4, 0, 1, 0])
+  for (let round = 0; round < 3; round++) {
+    t.throws(() => outer.decode(wrong, viewOf(wrong), 0, 8), { name: 'MalformedMessageError' })
   }
 })
 

@@ -181,12 +181,53 @@ t.test('a dump is read to its end, and is empty where there is nothing', async (
     Array.from({ length: 600 }, (_, id) => id % 4),
     (id) => about({ id }),
     read,
+    (id, found) => ({ id, found }),
   )
+  t.ok(lists.every(({ id, found }) => found.length === id))
   t.same(
-    lists.map((list) => list.length),
+    lists.map(({ id }) => id),
     Array.from({ length: 600 }, (_, id) => id % 4),
     'many of them, each to its request',
   )
+})
+
+t.test('replies to many dumps share memory, and what is read of them does not', async (t) => {
+  const kernel = new FakeKernel({
+    handle: (request) =>
+      Array.from({ length: idOf(request) % 5 }, (_, id) => fakeReply(thing, { id, name: `name-${id}` })),
+  })
+  const lent = new Set<ArrayBufferLike>()
+  let landed: Uint8Array | undefined
+  const transport: Transport = {
+    async exchange(request, length, kind, deadline, into) {
+      const { bytes, lost } = await kernel.exchange(request, length, kind, deadline)
+      // Not what is still being read: that of the exchange before.
+      if (into !== undefined) t.not(into.buffer, landed?.buffer)
+      if (into === undefined || into.length < bytes.length) return { bytes, lost }
+      lent.add(into.buffer)
+      into.fill(0xff)
+      into.set(bytes)
+      landed = into.subarray(0, bytes.length)
+      return { bytes: landed, lost }
+    },
+    close: () => kernel.close(),
+  }
+  const connection = new Connection(transport)
+  const lists = await connection.dumps(
+    Array.from({ length: 256 * 9 }, (_, id) => id),
+    (id) => about({ id }),
+    (bytes, view, offset, end) => thing.decode(bytes, view, offset, end),
+    (id, found) => ({ id, found }),
+  )
+  t.ok(
+    lists.every(({ id, found }, index) => id === index && found.length === id % 5),
+    'each to its request',
+  )
+  t.same(
+    lists[1004]!.found,
+    [0, 1, 2, 3].map((id) => ({ id, name: `name-${id}` })),
+  )
+  t.equal(lent.size, 2)
 })
 
 t.test('an interrupted dump is read again, and what came of it is not kept', async (t) => {
@@ -570,7 +611,8 @@ t.test('a transport of another realm: its promises and errors are told apart all
     throw Object.assign(new Error(error.message), { code: error.code, errno: error.errno, syscall: error.syscall })
   })`) as <T>(work: () => Promise<T>) => Promise<T>
   const transport: Transport = {
-    exchange: (...given) => foreign(() => kernel.exchange(...given)),
+    exchange: (request, length, kind, deadline) =>
+      foreign(() => kernel.exchange(request, length, kind, deadline)),
     close: () => kernel.close(),
   }
   t.notOk(foreign(() => Promise.resolve()) instanceof Promise)
@@ -686,7 +728,14 @@ t.test('what is wrong with a large dump is told by its place in the whole', asyn
 t.test('of many dumps of which one is always interrupted, the others are not lost', async (t) => {
   const { connection, kernel } = open((request) => [fakeReply(thing, { id: idOf(request) })])
   kernel.disturb(...Array.from({ length: 4 }, () => ({ interrupted: true })))
-  const error = await failure(connection.dumps([4, 5], (id) => about({ id }), read))
+  const error = await failure(
+    connection.dumps(
+      [4, 5],
+      (id) => about({ id }),
+      read,
+      (_, found) => found,
+    ),
+  )
   t.match(error, { code: 'EINTR', cause: [[4], [5]] })
 })
 

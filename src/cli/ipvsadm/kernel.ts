@@ -117,7 +117,7 @@ export class Kernel implements TableSource {
       attributes: listedKeyTop,
       record: { service: keyOf(services.at(index)) },
     })
-    return this.#family.dumps(indices, dump, readDestination)
+    return this.#family.dumps(indices, dump, readDestination, (_, found) => found)
   }
 
   /** The table as /proc has it; undefined where /proc is not to be had. */

@@ -65,12 +65,12 @@ function casesOf(size: Size) {
 
     /** The requests of a list once more, with what they are answered left as bytes. */
     async bytes({ netns }, measure) {
-      const sent: { readonly request: Uint8Array; readonly kind: 'batch' | 'dumps' }[] = []
+      const sent: Parameters<Transport['exchange']>[] = []
       const socket = openSocket({ protocol: NETLINK_GENERIC, netns })
       const recorder: Transport = {
-        exchange(request, length, kind, deadline) {
-          sent.push({ request: request.slice(0, length), kind })
-          return socket.exchange(request, length, kind, deadline)
+        exchange(request, length, ...given) {
+          sent.push([request.slice(0, length), length, ...given])
+          return socket.exchange(request, length, ...given)
         },
         close: () => socket.close(),
       }
@@ -78,7 +78,7 @@ function casesOf(size: Size) {
       sent.length = 0
       await ipvs.list()
       await measure(async () => {
-        for (const { request, kind } of sent) await socket.exchange(request, request.length, kind, 10_000)
+        for (const given of sent) await socket.exchange(...given)
       })
     },
 
