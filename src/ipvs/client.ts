@@ -30,7 +30,7 @@ import {
   wireKey,
 } from './input.js'
 import { commandOf, type IpvsOperation, OperationCodec } from './operations.js'
-import { distinct } from './reading.js'
+import { distinct, distinctOfMany } from './reading.js'
 import { IpvsSettings } from './sysctl.js'
 import {
   command,
@@ -153,7 +153,7 @@ export class Ipvs {
    * are deleted by somebody at the same moment: the kernel counts where it was. `service()` is sure of one.
    */
   async services(options?: CallOptions): Promise<Service[]> {
-    return distinct(await this.#family.dump(listServices, readService, options), serviceName)
+    return distinctOfMany(await this.#family.dump(listServices, readService, options), serviceName)
   }
 
   /** Every service with its destinations; as sure as `services()` and `destinations()` are. */

@@ -5,10 +5,10 @@
  * Source: net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_info_seq_show and ip_vs_stats_show; the same from 3.10 to 6.18.
  */
 import { readSync } from 'node:fs'
-import { setImmediate } from 'node:timers/promises'
 import { MalformedMessageError } from '../errors/index.js'
 import { borrowFile, closeDescriptor } from '../net/files.js'
 import { type Netns, readFile } from '../net/index.js'
+import { Slices } from '../slices.js'
 
 export interface ProcOptions {
   /** The network namespace; the current one if left out. */
@@ -70,10 +70,6 @@ export interface IpvsTotals {
 
 /** One read(2) gives a page, or one service with its destinations where that is more (fs/seq_file.c). */
 const bufferBytes = 1 << 14
-/** How long the file is read before the event loop is let in. */
-const sliceMilliseconds = 8
-/** Where reading the clock is a system call, as in user-mode Linux, it counts. */
-const readsBetweenLooks = 16
 
 /**
  * Reads every service and destination of a namespace. The kernel takes no snapshot: what changes meanwhile is there in
@@ -90,8 +86,8 @@ export async function readProcTable({ netns }: ProcOptions = {}): Promise<ProcTa
     const parser = new TableParser()
     let buffer = new Uint8Array(bufferBytes)
     let length = 0
-    let until = performance.now() + sliceMilliseconds
-    for (let reads = 1; ; reads++) {
+    const slices = new Slices()
+    for (;;) {
       if (length === buffer.length) buffer = enlarged(buffer)
       const count = readSync(fd, buffer, length, buffer.length - length, null)
       length += count
@@ -99,10 +95,7 @@ export async function readProcTable({ netns }: ProcOptions = {}): Promise<ProcTa
       if (count === 0) break
       buffer.copyWithin(0, taken, length)
       length -= taken
-      if ((reads & (readsBetweenLooks - 1)) === 0 && performance.now() > until) {
-        await setImmediate()
-        until = performance.now() + sliceMilliseconds
-      }
+      if (slices.isOver) await slices.next()
     }
     return parser.finish(length)
   } finally {
@@ -168,6 +161,12 @@ const protocolOfInitial: Readonly<Record<number, number>> = { 0x54: 6, 0x55: 17,
 /** No two methods begin with the same letter. */
 const methodOfInitial = new Uint8Array(256).fill(forwardingMethods.indexOf('Unknown'))
 forwardingMethods.forEach((name, index) => (methodOfInitial[name.charCodeAt(0)] = index))
+
+/** What a character counts; more than 15 for those that are no digit. */
+const hexadecimalDigit = new Uint8Array(256).fill(255)
+for (const digits of ['0123456789abcdef', '0123456789ABCDEF']) {
+  for (let value = 0; value < 16; value++) hexadecimalDigit[digits.charCodeAt(value)] = value
+}
 
 /** Goes over the text once, byte by byte; makes nothing but the columns. */
 class TableParser {
@@ -257,8 +256,11 @@ class TableParser {
     destinations.forwardingMethod[index] = methodOfInitial[this.#bytes[this.#at]!]!
     this.#skipWord()
     destinations.weight[index] = this.#decimal()
-    destinations.activeConnections[index] = this.#decimal()
-    destinations.inactiveConnections[index] = this.#decimal()
+    // Columns begin with zeros, and pages of them that nobody writes cost nothing.
+    const active = this.#decimal()
+    if (active !== 0) destinations.activeConnections[index] = active
+    const inactive = this.#decimal()
+    if (inactive !== 0) destinations.inactiveConnections[index] = inactive
     this.#endLine()
   }
 
@@ -289,14 +291,14 @@ class TableParser {
 
   #hexadecimal(digits: number): number {
     const bytes = this.#bytes
+    const end = this.#at + digits
     let value = 0
-    for (let count = 0; count < digits; count++) {
-      const code = bytes[this.#at++]!
-      const lower = code | 32
-      const digit = code >= 48 && code <= 57 ? code - 48 : lower >= 97 && lower <= 102 ? lower - 87 : -1
-      if (digit < 0) throw this.#malformed('no hexadecimal number')
+    for (let at = this.#at; at < end; at++) {
+      const digit = hexadecimalDigit[bytes[at]!]!
+      if (digit > 15) throw this.#malformed('no hexadecimal number')
       value = (value << 4) | digit
     }
+    this.#at = end
     return value >>> 0
   }
 
@@ -323,16 +325,25 @@ class TableParser {
   }
 
   #skipWord(): void {
-    while (this.#bytes[this.#at] !== space && this.#bytes[this.#at] !== newline) this.#at++
+    const bytes = this.#bytes
+    let at = this.#at
+    while (bytes[at] !== space && bytes[at] !== newline) at++
+    this.#at = at
   }
 
   #skipSpaces(): void {
-    while (this.#bytes[this.#at] === space) this.#at++
+    const bytes = this.#bytes
+    let at = this.#at
+    while (bytes[at] === space) at++
+    this.#at = at
   }
 
   /** Nothing above goes past the end of a line, and each line has one. */
   #endLine(): void {
-    while (this.#bytes[this.#at++] !== newline);
+    const bytes = this.#bytes
+    let at = this.#at
+    while (bytes[at++] !== newline);
+    this.#at = at
   }
 
   #grow(columns: Mutable<ServiceColumns> | Mutable<DestinationColumns>): void {

@@ -10,6 +10,7 @@
  * - one that was not read is believed to be gone when the whole table came in the first piece (`isWhole`), or when a
  *   second look says the same
  */
+import { Slices } from '../slices.js'
 
 /**
  * The smallest first piece is a page without its overhead (NLMSG_GOODSIZE: 3,776 bytes), and an entry takes at most some
@@ -29,5 +30,18 @@ export function distinct<T>(read: T[], nameOf: (entry: T) => string): T[] {
     const before = seen.size
     return seen.add(nameOf(entry)).size > before
   })
+  return first.length === read.length ? read : first
+}
+
+/** The same for a whole table, in slices. */
+export async function distinctOfMany<T>(read: T[], nameOf: (entry: T) => string): Promise<T[]> {
+  const seen = new Set<string>()
+  const first: T[] = []
+  const slices = new Slices()
+  for (const entry of read) {
+    const before = seen.size
+    if (seen.add(nameOf(entry)).size > before) first.push(entry)
+    if (slices.isOver) await slices.next()
+  }
   return first.length === read.length ? read : first
 }

@@ -1,4 +1,5 @@
 import { BatchError, type BatchFailure, KernelError } from '../errors/index.js'
+import { Slices } from '../slices.js'
 import { onAbort } from './abort.js'
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN } from './constants.js'
 import { type DumpPart, readDumpPart, ReplyMemory } from './dump.js'
@@ -15,7 +16,7 @@ import {
   rewrite,
 } from './request.js'
 import type { Replies, RequestKind, Transport } from './transport.js'
-import { immediate, turn } from './turn.js'
+import { turn } from './turn.js'
 import { Writer } from './writer.js'
 
 const defaultDeadline = 10_000
@@ -24,7 +25,6 @@ const syncDeadline = 1_000
 const syncBytes = 16_384
 /** Replies of one send must fit the receive buffer: some 800 bytes each there, if all of them fail. */
 const chunkMessages = 1024
-const sliceMilliseconds = 8
 /** The first send of a batch, from which it is learnt how long the kernel takes. */
 const firstMessages = 32
 const dumpsAtOnce = 256
@@ -246,8 +246,8 @@ export class Connection {
     // It may be one of many that are awaited one after the other.
     const next = turn.spent
     if (next !== undefined) await next
+    const slices = new Slices()
     while (!list.ended && !isAborted()) {
-      const until = performance.now() + sliceMilliseconds
       do {
         const flight = (flights[started++ & 1] ??= this.#flight<T>())
         const mayHold = this.#tail === undefined && flying === undefined
@@ -257,7 +257,7 @@ export class Connection {
           const next = list.next()
           if (next === undefined) break
           flight.add(next.value, index, codec, failures)
-          if ((list.count & 255) === 0 && performance.now() > until) break
+          if (slices.isOver) break
         }
         await awaitLanding()
         if (isAborted() || list.failure !== undefined) {
@@ -276,8 +276,8 @@ export class Connection {
         // Had at once: it is valid until the next call only, whoever makes it.
         land(flight, landing)
         pace.took(flight.count, performance.now() - began)
-      } while (!list.ended && performance.now() < until)
-      if (!list.ended) await immediate()
+      } while (!list.ended && slices.hasTime)
+      if (!list.ended) await slices.next()
     }
     await awaitLanding()
     for (const flight of flights) this.#keep(flight)

@@ -1,19 +1,17 @@
 import { MalformedMessageError } from '../errors/index.js'
+import { Slices } from '../slices.js'
 import {
-  hostIsLittleEndian,
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
   NLMSG_DONE,
   NLMSG_ERROR,
-  NLMSG_HDRLEN,
   NLMSG_NOOP,
 } from './constants.js'
 import { kernelErrorOf } from './failure.js'
 import { forEachMessage, readAcknowledgement, viewOf } from './message.js'
 import { type ReadReply, type Request, rewrite } from './request.js'
 import type { Replies } from './transport.js'
-import { immediate } from './turn.js'
 
 /** Some of many dumps, sent together. */
 export interface DumpPart {
@@ -23,9 +21,6 @@ export interface DumpPart {
   readonly sequence: number
   readonly replies: Replies
 }
-
-/** Some milliseconds of decoding, also where code runs slowly. */
-const decodeSliceMessages = 512
 
 /** Decodes the replies to a part; returns the requests that must be sent again because their dump was interrupted. */
 export async function readDumpPart<T>(
@@ -39,34 +34,29 @@ export async function readDumpPart<T>(
   const interrupted = new Set<number>()
   const positions = [...requests.keys()].filter((position) => sent?.has(position) !== false)
   for (const position of positions) results[position] = []
-  let count = 0
-  // A large table is decoded in slices, with the event loop let in between.
-  for (const [begin, end] of slices(bytes, view, decodeSliceMessages)) {
-    if (count++ > 0) await immediate()
-    forEachMessage(
-      bytes,
-      view,
-      (type, flags, sequence, offset, end) => {
-        const position = sequence - first
-        const request = requests[position]
-        if (request === undefined || settled.has(position)) return
-        if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted.add(position)
-        if (type === NLMSG_ERROR || type === NLMSG_DONE) {
-          settled.add(position)
-          const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
-          if (acknowledged.errno !== 0) {
-            throw kernelErrorOf(acknowledged, request, () =>
-              rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence),
-            )
-          }
-        } else if (type > NLMSG_NOOP) {
-          const result = read(bytes, view, offset, end, type)
-          if (result !== undefined) results[position]?.push(result)
-        }
-      },
-      begin,
-      end,
-    )
+  const slices = new Slices()
+  const visit = (type: number, flags: number, sequence: number, offset: number, end: number): boolean => {
+    const position = sequence - first
+    const request = requests[position]
+    if (request === undefined || settled.has(position)) return false
+    if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted.add(position)
+    if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+      settled.add(position)
+      const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
+      if (acknowledged.errno !== 0) {
+        throw kernelErrorOf(acknowledged, request, () =>
+          rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence),
+        )
+      }
+    } else if (type > NLMSG_NOOP) {
+      const result = read(bytes, view, offset, end, type)
+      if (result !== undefined) results[position]?.push(result)
+    }
+    return slices.isOver
+  }
+  for (let at = forEachMessage(bytes, view, visit); at < bytes.length;) {
+    await slices.next()
+    at = forEachMessage(bytes, view, visit, at)
   }
   // Which parts were dropped for want of buffer is unknown: nothing was changed by reading, so all are read again.
   if (replies.lost) return new Set(positions)
@@ -74,24 +64,6 @@ export async function readDumpPart<T>(
     if (!settled.has(position)) throw new MalformedMessageError('the dump has no end', bytes.length)
   }
   return interrupted
-}
-
-/** Byte ranges of about `most` messages each, cut at message borders. */
-function* slices(bytes: Uint8Array, view: DataView, most: number): Generator<readonly [number, number]> {
-  let from = 0
-  let count = 0
-  let at = 0
-  while (bytes.length - at >= NLMSG_HDRLEN) {
-    const length = (view.getUint32(at, hostIsLittleEndian) + 3) & ~3
-    if (length < NLMSG_HDRLEN || at + length > bytes.length) break
-    at += length
-    if (++count === most) {
-      yield [from, at]
-      from = at
-      count = 0
-    }
-  }
-  if (from < bytes.length) yield [from, bytes.length]
 }
 
 /**

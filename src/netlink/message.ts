@@ -25,23 +25,25 @@ export function viewOf(bytes: Uint8Array): DataView {
 }
 
 /**
- * Walks the messages of a reply, or of its part `[from, size)`: `visit(type, flags, sequence, offset, end)` with the
- * payload's place. Throws a MalformedMessageError for a length that cannot be; never runs past the end, always moves on.
+ * Walks the messages of a reply from `from` on: `visit(type, flags, sequence, offset, end)` with the payload's place. If
+ * that says true the walk stops behind this message. Returns where it stopped. Throws a MalformedMessageError for a
+ * length that cannot be; never runs past the end, always moves on.
  */
 export function forEachMessage(
   bytes: Uint8Array,
   view: DataView,
-  visit: (type: number, flags: number, sequence: number, offset: number, end: number) => void,
+  // eslint-disable-next-line @typescript-eslint/no-invalid-void-type -- most never stop
+  visit: (type: number, flags: number, sequence: number, offset: number, end: number) => boolean | void,
   from = 0,
-  size = bytes.length,
-): void {
+): number {
+  const size = bytes.length
   let at = from
   while (size - at >= NLMSG_HDRLEN) {
     const length = view.getUint32(at, hostIsLittleEndian)
     if (length < NLMSG_HDRLEN || length > size - at) {
       throw new MalformedMessageError(`message of ${length} bytes`, at)
     }
-    visit(
+    const stops = visit(
       view.getUint16(at + 4, hostIsLittleEndian),
       view.getUint16(at + 6, hostIsLittleEndian),
       view.getUint32(at + 8, hostIsLittleEndian),
@@ -49,8 +51,10 @@ export function forEachMessage(
       at + length,
     )
     at += (length + 3) & ~3
+    if (stops === true) return Math.min(at, size)
   }
   if (at < size) throw new MalformedMessageError(`${size - at} bytes after the last message`, at)
+  return size
 }
 
 /** What NLMSG_ERROR and NLMSG_DONE say. Source: include/uapi/linux/netlink.h, `struct nlmsgerr`, `enum nlmsgerr_attrs`. */

@@ -42,7 +42,3 @@ export const turn = new Turn()
 const holdMilliseconds = 8
 /** Where there is no vDSO (user-mode Linux), reading the clock is a system call. */
 const mostUnseen = 16
-
-export function immediate(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}

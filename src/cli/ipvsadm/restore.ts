@@ -4,9 +4,9 @@
  */
 import { isKernelError } from '../../errors/index.js'
 import type { BatchOutcome } from '../../netlink/index.js'
+import { Slices } from '../../slices.js'
 import { type Change, type Command, exitOf, exitRefused, UnresolvedName, UsageError } from './command.js'
 import { kernelMessage } from './messages.js'
-import { Turns } from './turns.js'
 
 export interface Restorer {
   /** @throws UsageError, UnresolvedName */
@@ -91,7 +91,7 @@ export async function restore(
     }
   }
 
-  const turns = new Turns()
+  const slices = new Slices()
   for await (const lines of linesOf(input)) {
     for (const text of lines) {
       number++
@@ -99,7 +99,7 @@ export async function restore(
       if (words.length === 0) continue
       await take(text, words)
       if (waiting.length >= linesAtOnce) await settle()
-      if (turns.isOver) await turns.next()
+      if (slices.isOver) await slices.next()
     }
     // Whoever writes line by line and keeps the pipe open sees each done; a file comes in pieces of thousands.
     await settle()

@@ -4,6 +4,7 @@
  * and the event loop is let in between.
  */
 import type { ProcTable } from '../../ipvs/proc.js'
+import { Slices } from '../../slices.js'
 import type { Format } from './command.js'
 import type { KernelInfo } from './kernel.js'
 import { AF_INET6, type ListedDestination, type ListedService, ServiceList } from './listed.js'
@@ -19,7 +20,6 @@ import {
 } from './print.js'
 import { compareAddresses, inOrder, mergeSort, mergeSortPart } from './sort.js'
 import { addressText } from './text.js'
-import { Turns } from './turns.js'
 import { TextWriter } from './writer.js'
 
 /** Makes names for addresses that are going to be printed; gets every one of them. */
@@ -103,7 +103,7 @@ async function* renderListed(
     for (let index = 0; index < services.length; index++)
       addListed(services.at(index), destinations[index]!, add)
   })
-  const turns = new Turns()
+  const slices = new Slices()
   for (const index of serviceOrder(services, format)) {
     const service = services.at(index)
     writer.text(lines.service(service, format, name))
@@ -111,7 +111,7 @@ async function* renderListed(
       writer.text(lines.destination(destination, service, format, name))
     }
     if (writer.hasFull) yield* writer.full()
-    if (turns.isOver) await turns.next()
+    if (slices.isOver) await slices.next()
   }
   yield* writer.rest()
 }
@@ -126,6 +126,7 @@ async function* renderProc(
   writer: TextWriter,
 ): Pieces {
   const { destinations } = table
+  const slices = new Slices()
   const places = placesIn(table, services)
   // Those that came or went between the two readings.
   const apart = Array.from(inOrder(services.length)).filter((index) => places[index] === absent)
@@ -141,11 +142,9 @@ async function* renderProc(
     }
   })
   const first = table.services.firstDestination
-  const order = inOrder(destinations.count)
-  const spare = new Int32Array(order.length)
-  const compare = (a: number, b: number): number => compareDestinations(table, a, b)
+  const order = new DestinationOrder(table, format)
   writer.text(title(format))
-  const turns = new Turns()
+  await slices.next()
   for (const index of serviceOrder(services, format)) {
     const service = services.at(index)
     writer.text(serviceLine(service, format, name))
@@ -155,14 +154,13 @@ async function* renderProc(
         writer.text(destinationLine(destination, service, format, name))
       }
     } else {
-      const [from, to] = [first[place]!, first[place + 1]!]
-      if (!format.nosort) mergeSortPart(order, spare, from, to, compare)
-      for (let at = from; at < to; at++) {
-        writeDestination(writer, table, order[at]!, service.protocol ?? 0, name)
+      const count = order.sort(first[place]!, first[place + 1]!)
+      for (let at = 0; at < count; at++) {
+        writeDestination(writer, table, order.at(at), service.protocol ?? 0, name)
       }
     }
     if (writer.hasFull) yield* writer.full()
-    if (turns.isOver) await turns.next()
+    if (slices.isOver) await slices.next()
   }
   yield* writer.rest()
 }
@@ -245,6 +243,35 @@ function wordsOf(
   return columns.isIPv6[index] === 1
     ? [table.longAddresses, columns.address[index]! * 4]
     : [columns.address, index]
+}
+
+/** The destinations of one service at a time, in room for one: most have few, and the table may be large. */
+class DestinationOrder {
+  #order = new Int32Array(64)
+  #spare = new Int32Array(64)
+  readonly #nosort: boolean
+  readonly #compare: (a: number, b: number) => number
+
+  constructor(table: ProcTable, { nosort }: Format) {
+    this.#nosort = nosort === true
+    this.#compare = (a, b) => compareDestinations(table, a, b)
+  }
+
+  /** Those of `[from, to)`; returns how many. */
+  sort(from: number, to: number): number {
+    const count = to - from
+    if (count > this.#order.length) {
+      this.#order = new Int32Array(count * 2)
+      this.#spare = new Int32Array(count * 2)
+    }
+    for (let at = 0; at < count; at++) this.#order[at] = from + at
+    if (!this.#nosort) mergeSortPart(this.#order, this.#spare, 0, count, this.#compare)
+    return count
+  }
+
+  at(position: number): number {
+    return this.#order[position]!
+  }
 }
 
 function compareDestinations(table: ProcTable, a: number, b: number): number {

@@ -28,6 +28,14 @@ const methods = forwardingMethods.map((name) => encoder.encode(name.padEnd(metho
 export class TextWriter {
   #bytes = new Uint8Array(firstBytes)
   #length = 0
+  readonly #lastForwarding = {
+    method: -1,
+    weight: 0,
+    active: 0,
+    inactive: 0,
+    length: 0,
+    bytes: new Uint8Array(longestPart),
+  }
   readonly #full: Uint8Array[] = []
   readonly #spare: Uint8Array<ArrayBuffer>[] = []
 
@@ -67,9 +75,36 @@ export class TextWriter {
     this.#decimal(port, stop - at)
   }
 
-  /** ` Masq    1      0          0         ` and the end of the line. */
+  /**
+   * ` Masq    1      0          0         ` and the end of the line. Most lines have what the one before them had: then
+   * it is copied.
+   */
   forwarding(method: number, weight: number, active: number, inactive: number): void {
     this.#reserve(longestPart)
+    const last = this.#lastForwarding
+    if (
+      last.method === method &&
+      last.weight === weight &&
+      last.active === active &&
+      last.inactive === inactive
+    ) {
+      const bytes = this.#bytes
+      const at = this.#length
+      for (let index = 0; index < last.length; index++) bytes[at + index] = last.bytes[index]!
+      this.#length = at + last.length
+      return
+    }
+    const start = this.#length
+    this.#formatForwarding(method, weight, active, inactive)
+    last.method = method
+    last.weight = weight
+    last.active = active
+    last.inactive = inactive
+    last.length = this.#length - start
+    last.bytes.set(this.#bytes.subarray(start, this.#length))
+  }
+
+  #formatForwarding(method: number, weight: number, active: number, inactive: number): void {
     this.#byte(32)
     const name = methods[method]!
     for (let index = 0; index < methodColumns; index++) this.#byte(name[index]!)

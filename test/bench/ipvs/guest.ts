@@ -9,7 +9,7 @@ import { release } from 'node:os'
 import { NetworkNamespace } from '../../../src/net/index.js'
 import { readProcTable } from '../../../src/ipvs/proc.js'
 import { Rtnetlink } from '../../../src/rtnetlink/index.js'
-import { type LoopDelay, median, touchedPages, worst } from './measure.js'
+import { type LoopDelay, median, touchedPages } from './measure.js'
 import { messagesOf } from './encode.js'
 import { coldProcess, ipvsadm, peer, PeerExchange, type Place, Worker } from './peer.js'
 import { changesOf, commandsOf, operationsOf, type Size, writeRules } from './table.js'
@@ -82,11 +82,14 @@ function add(name: Figure, value: number): void {
   found[name]!.push(value)
 }
 
-function addAnswer(name: Figure, answer: WorkerAnswer): void {
-  add(name, answer.seconds)
-  loop[name]?.push(answer.loop)
+function addTime(name: Figure, { seconds, faults: touched }: WorkerAnswer): void {
+  add(name, seconds!)
   const known = (faults[name] ??= [])
-  known.push(answer.faults)
+  known.push(touched)
+}
+
+function addHold(name: Watched, answer: WorkerAnswer): void {
+  loop[name]!.push(answer.loop!)
 }
 
 /**
@@ -160,17 +163,17 @@ async function warmUp(settings: GuestSettings, files: Files, workers: Workers): 
     for (const worker of [workers.list, workers.bytes, workers.print, workers.proc]) {
       for (let round = 0; round < 2; round++) await worker.ask({ netns })
     }
-    loop['first changes']!.push((await workers.change.ask({ netns, count: changesInARow })).loop)
+    addHold('first changes', await workers.change.ask({ netns, count: changesInARow, watch: true }))
   })
 }
 
 /**
- * The second answer. Between two runs lie the minutes of ipvsadm -R, in which the engine gives back the memory of what
- * it did last: that would be measured, too.
+ * How long it holds the event loop, and then how long it takes. In this order, for between two runs lie the minutes of
+ * ipvsadm -R, in which the engine gives back the memory of what it did last: that would be timed, too.
  */
-async function twice(worker: Worker, task: Task): Promise<WorkerAnswer> {
-  await worker.ask(task)
-  return worker.ask(task)
+async function both(name: Figure & Watched, worker: Worker, task: Task): Promise<void> {
+  addHold(name, await worker.ask({ ...task, watch: true }))
+  addTime(name, await worker.ask(task))
 }
 
 async function oneRun(settings: GuestSettings, files: Files, workers: Workers): Promise<void> {
@@ -179,26 +182,32 @@ async function oneRun(settings: GuestSettings, files: Files, workers: Workers): 
     add('load C 256', nanoseconds / 1e9)
     await check(netns, settings)
   })
-  // As `twice`, in two namespaces.
-  await inNamespace((netns) => workers.load.ask({ netns }))
+  // As `both`, in two namespaces.
   await inNamespace(async (netns) => {
-    addAnswer('load warm', await workers.load.ask({ netns }))
+    addHold('load warm', await workers.load.ask({ netns, watch: true }))
     await check(netns, settings)
   })
   await inNamespace(async (netns) => {
-    const cold = await coldProcess(netns, settings)
+    addTime('load warm', await workers.load.ask({ netns }))
+    await check(netns, settings)
+  })
+  await inNamespace(async (netns) => {
+    loop['load cold process']!.push((await coldProcess(netns, settings, 'watch')).loop!)
+    await check(netns, settings)
+  })
+  await inNamespace(async (netns) => {
+    const cold = await coldProcess(netns, settings, 'time')
     add('load cold process', cold.seconds)
     for (const [step, milliseconds] of Object.entries(cold.milliseconds)) {
       add(`cold ${step as keyof typeof cold.milliseconds}`, milliseconds / 1000)
     }
-    loop['load cold process']!.push(cold.loop)
     faults['cold apply'] = [...(faults['cold apply'] ?? []), cold.faults]
     add('resident MB', cold.residentMegabytes)
     await check(netns, settings)
   })
-  addAnswer('encode', await twice(workers.encode, {}))
-  loop['idle']!.push((await workers.idle.ask({})).loop)
-  add('touch µs', ((await workers.touch.ask({})).seconds * 1e6) / touchedPages)
+  await both('encode', workers.encode, {})
+  addHold('idle', await workers.idle.ask({ watch: true }))
+  add('touch µs', ((await workers.touch.ask({})).seconds! * 1e6) / touchedPages)
   await inNamespace(async (netns) => {
     const { nanoseconds } = await peer(netns, [settings.peer, 'load', files.messages, '2048'])
     add('load C 2048', nanoseconds / 1e9)
@@ -223,13 +232,13 @@ async function readings(settings: GuestSettings, netns: Place, workers: Workers)
     )
   }
   add('list C', dumped.nanoseconds / 1e9)
-  addAnswer('list', await twice(workers.list, { netns }))
-  addAnswer('bytes', await twice(workers.bytes, { netns }))
+  await both('list', workers.list, { netns })
+  await both('bytes', workers.bytes, { netns })
 
   const [theirs, ours] = [`${folder}/ipvsadm.txt`, `${folder}/viaduct.txt`]
   add('-Ln ipvsadm', await ipvsadm(netns, '-Ln', '/dev/null', theirs))
-  addAnswer('print', await twice(workers.print, { netns, output: ours }))
-  addAnswer('proc', await twice(workers.proc, { netns }))
+  await both('print', workers.print, { netns, output: ours })
+  await both('proc', workers.proc, { netns })
   const same = readFileSync(theirs).equals(readFileSync(ours))
   for (const file of [theirs, ours]) rmSync(file)
   if (!same) throw new Error('void: -Ln prints another table than ipvsadm')
@@ -243,25 +252,23 @@ async function oneChange(settings: GuestSettings, netns: Place, file: string, wo
   const rounds = 20
   const count = 250
   // First, for the engine has thrown away meanwhile what it had compiled for it.
+  addHold('change', await worker.ask({ netns, count: changesInARow, watch: true }))
   const row = await worker.ask({ netns, count: changesInARow })
-  add('changes in a row µs', (row.seconds * 1e6) / changesInARow)
+  add('changes in a row µs', (row.seconds! * 1e6) / changesInARow)
   const child = new PeerExchange(settings.peer, file, netns)
   const theirs: number[] = []
   const ours: number[] = []
-  const holds: LoopDelay[] = []
   try {
     for (let round = 0; round < rounds; round++) {
       theirs.push((await child.exchange(count)) / 1000 / count)
-      const answer = await worker.ask({ netns, count })
-      ours.push((answer.seconds * 1e6) / count)
-      holds.push(answer.loop)
+      const { seconds } = await worker.ask({ netns, count })
+      ours.push((seconds! * 1e6) / count)
     }
   } finally {
     await child.close()
   }
   add('change C µs', median(theirs))
   add('change µs', median(ours))
-  loop['change']!.push(worst([row.loop, ...holds]))
 }
 
 async function main(settings: GuestSettings): Promise<GuestResults> {

@@ -14,7 +14,7 @@ import {
   Writer,
 } from '../../../src/netlink/index.js'
 import { encode } from './encode.js'
-import { type LoopDelay, median, timed } from './measure.js'
+import { type LoopDelay, median, timed, watched } from './measure.js'
 import { PeerExchange, root } from './peer.js'
 import { commandsOf, operationsOf, type Size } from './table.js'
 
@@ -60,7 +60,9 @@ async function encoder(size: Size, runs: number): Promise<[number[], LoopDelay[]
   const warmUp = 3
   for (let round = 0; round < warmUp + runs; round++) {
     writer.reset()
-    const { seconds, loop } = await timed(() => encode(writer, operations))
+    const seconds = await timed(() => encode(writer, operations))
+    writer.reset()
+    const loop = await watched(() => encode(writer, operations))
     if (round < warmUp) continue
     times.push((seconds * 1e6) / commands)
     loops.push(loop)
@@ -108,7 +110,7 @@ async function exchanges(runs: number, program: string, file: string): Promise<E
         for (let done = 0; done < each; done++) await GenericFamily.open(connection, 'nlctrl', 1)
         whole.push(((performance.now() - began) * 1000) / each)
       }
-      const { loop } = await timed(async () => {
+      const loop = await watched(async () => {
         for (let done = 0; done < each * rounds; done++) await GenericFamily.open(connection, 'nlctrl', 1)
       })
       // The first warms up.

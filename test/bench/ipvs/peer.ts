@@ -116,10 +116,14 @@ export class Worker extends Turns<WorkerAnswer> {
 }
 
 /** What a program that loads the table takes from its start to its end, and what it says of it. */
-export async function coldProcess(netns: Place, size: Size): Promise<ColdAnswer & { seconds: number }> {
+export async function coldProcess(
+  netns: Place,
+  size: Size,
+  what: 'time' | 'watch',
+): Promise<ColdAnswer & { seconds: number }> {
   const program = fileURLToPath(new URL('cold.js', import.meta.url))
   const start = performance.now()
-  const { stdout } = await run(process.execPath, [program, netns.path, sizeText(size)], {
+  const { stdout } = await run(process.execPath, [program, netns.path, sizeText(size), what], {
     timeout: deadlineMilliseconds,
   })
   const seconds = (performance.now() - start) / 1000

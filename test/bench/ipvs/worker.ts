@@ -10,7 +10,7 @@ import { run as runIpvsadm } from '../../../src/cli/ipvsadm/index.js'
 import { Ipvs, type IpvsOperation } from '../../../src/index.js'
 import { openFile } from '../../../src/net/index.js'
 import { NETLINK_GENERIC, openSocket, type Transport, Writer } from '../../../src/netlink/index.js'
-import { type LoopDelay, timed, touchedPages } from './measure.js'
+import { type LoopDelay, timed, touchedPages, watched } from './measure.js'
 import { encode } from './encode.js'
 import type { Place } from './peer.js'
 import { changesOf, operationsOf, type Size } from './table.js'
@@ -23,11 +23,13 @@ export interface Task {
   readonly count?: number
   /** A file for what `-Ln` prints. */
   readonly output?: string
+  /** How long it holds the event loop is asked for, and not how long it takes. */
+  readonly watch?: boolean
 }
 
 export interface WorkerAnswer {
-  readonly seconds: number
-  readonly loop: LoopDelay
+  readonly seconds?: number
+  readonly loop?: LoopDelay
   /** Pages of memory that were touched for the first time (minor page faults). */
   readonly faults: number
   readonly residentMegabytes: number
@@ -151,11 +153,12 @@ const [name, settings] = process.argv.slice(2) as [Case, string]
 const cases: Readonly<Record<Case, Prepare>> = casesOf(JSON.parse(settings) as Size)
 for await (const line of createInterface({ input: process.stdin })) {
   let answer: WorkerAnswer | undefined
-  await cases[name](JSON.parse(line) as Task, async (work) => {
+  const task = JSON.parse(line) as Task
+  await cases[name](task, async (work) => {
     const before = process.resourceUsage().minorPageFault
-    const { seconds, loop } = await timed(work)
+    const measured = task.watch === true ? { loop: await watched(work) } : { seconds: await timed(work) }
     const { minorPageFault, maxRSS } = process.resourceUsage()
-    answer = { seconds, loop, faults: minorPageFault - before, residentMegabytes: maxRSS / 1024 }
+    answer = { ...measured, faults: minorPageFault - before, residentMegabytes: maxRSS / 1024 }
   })
   // When all is closed, for nothing of it may go on in another case.
   process.stdout.write(`${JSON.stringify(answer)}\n`)
