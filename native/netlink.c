@@ -132,6 +132,12 @@ static void set_buffer(int fd, int forced, int ordinary, int bytes) {
   }
 }
 
+/* What an older kernel does not know yet it does without (ENOPROTOOPT); anything else that goes wrong is told. */
+static bool switch_on(int fd, int option) {
+  const int on = 1;
+  return setsockopt(fd, SOL_NETLINK, option, &on, sizeof(on)) == 0 || errno == ENOPROTOOPT;
+}
+
 struct socket_options {
   int64_t protocol;
   int64_t netns_fd;
@@ -149,35 +155,41 @@ static bool read_options(napi_env env, napi_value object, struct socket_options 
          get_flag(env, object, "strictChecking", &options->strict_checking);
 }
 
+/* Returns what failed, with errno set, or NULL. */
+static const char *set_options(int fd, const struct socket_options *options) {
+  /* The kernel's words and the offset of what it objects to (4.12). */
+  if (!switch_on(fd, NETLINK_EXT_ACK)) return "setsockopt NETLINK_EXT_ACK";
+  /* Acknowledgements without a copy of the request (4.3). */
+  if (!switch_on(fd, NETLINK_CAP_ACK)) return "setsockopt NETLINK_CAP_ACK";
+  /* Dumps that the kernel checks and filters (4.20). */
+  if (options->strict_checking && !switch_on(fd, NETLINK_GET_STRICT_CHK)) return "setsockopt NETLINK_GET_STRICT_CHK";
+  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, (int)options->receive_buffer_bytes);
+  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, (int)options->send_buffer_bytes);
+  return NULL;
+}
+
+/*
+ * Connecting to the kernel (port 0) binds the socket to a port, and from here on nobody else's message reaches it
+ * but by multicast (af_netlink.c, netlink_getsockbyportid).
+ */
+static const char *take_port(int fd, uint32_t *port_id) {
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+  socklen_t size = sizeof(address);
+  if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) return "connect";
+  if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) return "getsockname";
+  *port_id = address.nl_pid;
+  return NULL;
+}
+
 /* Returns the descriptor, or -1 with what failed. */
 static int open_socket_with(const struct socket_options *options, uint32_t *port_id, struct opening *opening) {
   int protocol = (int)options->protocol;
   *opening = (struct opening){.open = open_netlink, .argument = &protocol};
   int fd = open_in_namespace((int)options->netns_fd, opening);
   if (fd < 0) return -1;
-
-  const int on = 1;
-  /* The kernel's words and the offset of what it objects to; acknowledgements without a copy of the request (4.3). */
-  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
-  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
-  if (options->strict_checking) setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
-  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, (int)options->receive_buffer_bytes);
-  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, (int)options->send_buffer_bytes);
-
-  /*
-   * Connecting to the kernel (port 0) binds the socket to a port, and from here on nobody else's message reaches it
-   * but by multicast (af_netlink.c, netlink_getsockbyportid).
-   */
-  struct sockaddr_nl address = {.nl_family = AF_NETLINK};
-  socklen_t size = sizeof(address);
-  opening->syscall = "connect";
-  if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
-    opening->syscall = "getsockname";
-    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0) {
-      *port_id = address.nl_pid;
-      return fd;
-    }
-  }
+  opening->syscall = set_options(fd, options);
+  if (opening->syscall == NULL) opening->syscall = take_port(fd, port_id);
+  if (opening->syscall == NULL) return fd;
   opening->error = errno;
   close(fd);
   return -1;
