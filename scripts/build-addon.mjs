@@ -65,8 +65,11 @@ export async function buildAddon({ target = hostTarget(), folder, extraFlags = [
   const file = addonFile(target, folder)
   const compiler = compilerOf(target)
   const sources = await readSources()
-  const identity = `viaduct-build:${identify(sources, [target, compiler.command, ...(compiler.args ?? []), ...flags, ...extraFlags])}`
-  if (await holds(file, identity)) return { file, built: false }
+  const settings = [target, compiler.command, ...(compiler.args ?? []), ...flags, ...extraFlags]
+  const version = await versionOf(compiler)
+  const identity = `viaduct-build:${identify(sources, settings)}:`
+  // Where there is no compiler, what another has built does.
+  if (await holds(file, identity + version)) return { file, built: false }
 
   await mkdir(path.dirname(file), { recursive: true })
   await sweep(file)
@@ -75,7 +78,7 @@ export async function buildAddon({ target = hostTarget(), folder, extraFlags = [
     await compile(compiler, [
       ...flags,
       ...extraFlags,
-      `-DVIADUCT_BUILD="${identity}"`,
+      `-DVIADUCT_BUILD="${identity}${version}"`,
       ...includeFlags(compiler),
       '-o',
       unfinished,
@@ -116,6 +119,16 @@ function identify(sources, settings) {
 async function holds(file, identity) {
   const bytes = await readFile(file).catch(() => undefined)
   return bytes?.includes(identity) === true
+}
+
+/** A hash of what the compiler says of itself; empty if it says nothing. */
+async function versionOf({ command, args = [] }) {
+  try {
+    const { stdout } = await run(command, [...args, '--version'], { env: { ...process.env, LC_ALL: 'C' } })
+    return createHash('sha256').update(stdout).digest('hex')
+  } catch {
+    return ''
+  }
 }
 
 function compilerOf(target) {
@@ -184,11 +197,23 @@ async function explain(compiler, error) {
     )
   }
   const told = String(error.stderr || error.message)
-  const header = /fatal error: ([^:\n]+): No such file/.exec(told)?.[1]
+  // gcc's words, and clang's.
+  const header = /fatal error: (?:([^:\n]+): No such file|'([^'\n]+)' file not found)/
+    .exec(told)
+    ?.slice(1)
+    .find(Boolean)
   if (header !== undefined) {
     const isKernels = /^(linux|asm|asm-generic)\//.test(header)
     const remedy = isKernels ? install('linux-libc-dev', 'linux-headers') : install('libc6-dev', 'musl-dev')
     return `the header ${header} is missing, needed to build the addon: run \`${remedy}\`\n${told}`
+  }
+  const tool =
+    /(?:cannot execute|error trying to exec|cannot find|Executable) ['"](as|ld|cc1|collect2)['"]/.exec(
+      told,
+    )?.[1]
+  if (tool !== undefined) {
+    const brings = tool === 'as' || tool === 'ld' ? 'binutils' : 'gcc'
+    return `the compiler's ${tool} is missing, needed to build the addon: run \`${install(brings, brings)}\`\n${told}`
   }
   if (/cannot find (crt\w*\.o|-l(c|m|pthread|gcc_s))\b/.test(told)) {
     return `the C library's files for linking are missing: run \`${install('libc6-dev', 'musl-dev')}\`\n${told}`

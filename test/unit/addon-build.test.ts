@@ -52,7 +52,8 @@ const build = (folder: string, env?: NodeJS.ProcessEnv, ...targets: string[]) =>
 /** A compiler that says this and fails. */
 function failingCompiler(folder: string, words: string): string {
   const file = path.join(folder, 'compiler')
-  writeFileSync(file, `#!/bin/sh\necho "${words}" >&2\nexit 1\n`)
+  writeFileSync(`${file}.words`, words)
+  writeFileSync(file, '#!/bin/sh\ncat "$0.words" >&2\nexit 1\n')
   chmodSync(file, 0o755)
   return file
 }
@@ -81,6 +82,24 @@ t.test('the compiler may be given with words before and behind it', async (t) =>
   t.match(await build(folder, { CC: ' env LC_ALL=C  cc -DGIVEN ' }), { status: 0, output: /: built\n$/ })
   t.match(await build(folder, { CC: 'env LC_ALL=C cc -DGIVEN' }), { status: 0, output: /: up to date\n$/ })
   t.match(await build(folder, { CC: 'cc -DOTHER' }), { status: 0, output: /: built\n$/ })
+})
+
+t.test('another version of the compiler builds again, and none leaves what is there', async (t) => {
+  const folder = copyOf(t)
+  const compiler = path.join(folder, 'compiler')
+  const version = (text: string) => writeFileSync(`${compiler}.version`, text)
+  writeFileSync(
+    compiler,
+    '#!/bin/sh\nif [ "$1" = --version ]; then cat "$0.version"; else exec cc "$@"; fi\n',
+  )
+  chmodSync(compiler, 0o755)
+  version('cc 12.1')
+  t.match(await build(folder, { CC: compiler }), { status: 0, output: /: built\n$/ })
+  t.match(await build(folder, { CC: compiler }), { status: 0, output: /: up to date\n$/ })
+  version('cc 12.2')
+  t.match(await build(folder, { CC: compiler }), { status: 0, output: /: built\n$/ })
+  rmSync(compiler)
+  t.match(await build(folder, { CC: compiler }), { status: 0, output: /: up to date\n$/ })
 })
 
 t.test('what a killed build left behind is swept away, and not what another is making', async (t) => {
@@ -119,6 +138,32 @@ t.test('what is missing is named, with what installs it', async (t) => {
       'a.c:1: fatal error: linux/netlink.h: No such file or directory',
       undefined,
       /header linux\/netlink\.h is missing.*(linux-libc-dev|linux-headers)/,
+    ],
+    [
+      "a.c:1:10: fatal error: 'stdlib.h' file not found",
+      undefined,
+      /header stdlib\.h is missing.*(libc6-dev|musl-dev)/,
+    ],
+    [
+      "a.c:1:10: fatal error: 'linux/netlink.h' file not found",
+      undefined,
+      /header linux\/netlink\.h is missing.*(linux-libc-dev|linux-headers)/,
+    ],
+    [
+      "gcc: fatal error: cannot execute 'as': execvp: No such file or directory",
+      undefined,
+      /compiler's as is missing.*binutils/,
+    ],
+    [
+      "gcc: error trying to exec 'cc1': execvp: No such file or directory",
+      undefined,
+      /compiler's cc1 is missing.* gcc`/,
+    ],
+    ["collect2: fatal error: cannot find 'ld'", undefined, /compiler's ld is missing.*binutils/],
+    [
+      'clang: error: unable to execute command: Executable "ld" doesn\'t exist!',
+      undefined,
+      /compiler's ld is missing.*binutils/,
     ],
     ['ld: cannot find crti.o: none', undefined, /files for linking are missing.*(libc6-dev|musl-dev)/],
     [{ PATH: '/nowhere' }, 'linux-arm64-glibc', /aarch64-linux-gnu-gcc is missing.*gcc-aarch64-linux-gnu/],
