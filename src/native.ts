@@ -177,7 +177,11 @@ export function loadNative(): NativeAddon {
 
 function load(): NativeAddon {
   if (process.platform !== 'linux') {
-    throw new UnsupportedError('netlink', `Linux (this is ${process.platform})`)
+    // No command is named: it would fail there.
+    throw new UnsupportedError(
+      'netlink',
+      `Linux (this is ${process.platform}, where the addon cannot be built)`,
+    )
   }
   const target = `${process.platform}-${process.arch}-${cLibrary()}`
   // From dist/src: the same place in the repository and in the installed package.
