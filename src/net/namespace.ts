@@ -60,7 +60,11 @@ export class NetworkNamespace {
         return new NetworkNamespace(fd, name)
       } catch (error) {
         if (fd !== undefined) addon.closeDescriptor(fd)
-        unlinkSync(path)
+        try {
+          unlinkSync(path)
+        } catch {
+          // What went wrong first is what there is to tell.
+        }
         throw error
       }
     })
