@@ -47,7 +47,7 @@ export async function checkContents({ files }) {
     problems.push('the addon for linux x64 glibc is missing (prebuilt/linux-x64-glibc…)')
   }
   for (const file of files) {
-    if (/\.test\.|^dist\/(test|docs)\/|^test\/|tsbuildinfo/.test(file))
+    if (/\.test\.|^dist\/(test|docs)\/|^test\/|tsbuildinfo|^prebuilt\/.*(?<!\/viaduct\.node)$/.test(file))
       problems.push(`${file} does not belong to a package`)
   }
   return problems
