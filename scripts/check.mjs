@@ -14,13 +14,14 @@ const importLimitMilliseconds = 30
 export async function check({ update = false, compiled } = {}) {
   const types = compiled ?? (await build())
   // Loaded now: these need the packages that build() installs.
-  const [{ findBadEdges }, { subpaths }, { walkImports }, packaged, { brokenLinks, undocumented }] =
+  const [{ findBadEdges }, { subpaths }, { walkImports }, packaged, { undocumented }, documents] =
     await Promise.all([
       import('./check/edges.mjs'),
       import('./subpaths.mjs'),
       import('./check/imports.mjs'),
       import('./check/package.mjs'),
       import('./docs.mjs'),
+      import('./check/pages.mjs'),
     ])
 
   return withTemporaryFolder('check', async (folder) => {
@@ -39,7 +40,8 @@ export async function check({ update = false, compiled } = {}) {
       ['no run-time package in the library', async () => runTimePackages(await subpaths(), walkImports)],
       ['public API as in docs/api.md', () => compareApi(update)],
       ['every public name documented', () => undocumented()],
-      ['links in documents', () => brokenLinks()],
+      ['links in documents', async () => documents.brokenLinks(await documents.pages())],
+      ['samples in documents compile', async () => documents.brokenSamples(await documents.pages())],
       ['package: contents', async () => packaged.checkContents(await installed)],
       ['package: publint', async () => packaged.publint(await installed)],
       ['package: attw', async () => packaged.attw(await installed)],
