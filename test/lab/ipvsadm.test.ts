@@ -13,12 +13,14 @@ import {
   ours,
   sameLists,
   sameStates,
+  stateOf,
   theirs,
 } from './support/ipvsadm-both.js'
 import { until } from './support/until.js'
 
 const leastStates = 60
-let states = 0
+/** Those that were compared, each once. */
+const states = new Set<string>()
 
 async function pair(sandbox: MakeSandbox): Promise<{ debian: Host; viaduct: Host }> {
   return (await sandbox({ hosts: ['debian', 'viaduct'], links: [] })).hosts
@@ -34,11 +36,9 @@ function bothTest(name: string, work: (t: Test, sandbox: MakeSandbox) => Promise
   })
 }
 
-/** Each command makes a state that differs from the one before. */
 async function everyState(t: Test, sandbox: MakeSandbox, lines: readonly Line[]): Promise<void> {
   const { debian, viaduct } = await pair(sandbox)
-  await sameStates(t, debian, viaduct, lines)
-  states += lines.length
+  for (const state of await sameStates(t, debian, viaduct, lines)) states.add(state)
 }
 
 bothTest('ipvsadm: services', async (t, sandbox) => {
@@ -147,7 +147,7 @@ bothTest('ipvsadm: the order of a list, also where it is none', async (t, sandbo
     // Tunnels to the four of this service that are masqueraded to already.
     t.notMatch(stderr, /Invalid|not defined/)
     await sameLists(t, viaduct, `${part.length} more`, ['-Ln', '-Ln --nosort', '-Ln --stats'])
-    states++
+    states.add(await stateOf(viaduct))
   }
 })
 
@@ -172,6 +172,49 @@ bothTest('ipvsadm: thousands of real servers, in services of very different size
   t.equal(listed!.stdout.split('\n').length, lines.length + 4)
   t.ok((await ours(viaduct, '-Ln')).stdout === listed!.stdout, '-Ln')
   t.ok((await ours(viaduct, '-Ln --nosort')).stdout === unsorted!.stdout, '-Ln --nosort')
+})
+
+bothTest('ipvsadm: long options of lists, a list of one service, and names', async (t, sandbox) => {
+  const { viaduct } = await pair(sandbox)
+  const rules = [
+    '-A -t 127.0.0.1:http -s rr',
+    '-a -t 127.0.0.1:http -r 10.0.0.2:http -m -w 3 -x 20 -y 10',
+    '-a -t 127.0.0.1:http -r 10.0.0.1:8080 -i --tun-type gue --tun-port 6080',
+    '-A -t [2001:db8::1]:https -s wrr -p 60',
+    '-a -t [2001:db8::1]:https -r [2001:db8::b]:https -m',
+    '-a -t [2001:db8::1]:https -r [2001:db8::a]:https -m',
+    '-A -u 127.0.0.1:domain -o',
+    '-A -f 7 -s sh',
+    '-a -f 7 -r 10.0.0.3 -g',
+    '-A -f 7 -6',
+  ]
+  t.match(await ours(viaduct, { line: '-R', input: rules.join('\n') }), { exitCode: 0, stderr: '' })
+  states.add(await stateOf(viaduct))
+  const kinds = ['', '--stats', '--rate', '--thresholds', '--persistent-conn', '--tun-info']
+  const orders = ['', '--sort', '--nosort']
+  const services = [
+    '-t 127.0.0.1:80',
+    '--tcp-service [2001:db8::1]:https',
+    '-u 127.0.0.1:53',
+    '-f 7',
+    '-f 7 -6',
+  ]
+  const lines = [
+    ...kinds.flatMap((kind) => orders.map((order) => `--list --numeric ${kind} ${order}`)),
+    ...services.flatMap((service) => [
+      `-L ${service}`,
+      `-Ln ${service} --stats`,
+      `--list --numeric ${service}`,
+    ]),
+    ...['--list', '--list --sort', '--list --exact --stats', '--list --timeout', '--list --daemon'],
+    ...['--list --connection', '--list --connection --numeric --persistent-conn'],
+    ...['--save', '-S', '--save --numeric'],
+  ]
+  await sameLists(t, viaduct, 'all of them', lines)
+  t.match((await ours(viaduct, '-L -t 127.0.0.1:80')).stdout, /^TCP +localhost:http +rr$/m)
+  t.notMatch((await ours(viaduct, '-L -t 127.0.0.1:80')).stdout, /^(UDP|FWM)/m, 'no other')
+  t.match((await ours(viaduct, '-S')).stdout, /^-A -t localhost:http -s rr$/m)
+  t.strictSame(await ours(viaduct, '--zero'), (await theirs(viaduct, ['--zero']))[0])
 })
 
 bothTest('ipvsadm: what is refused is refused with the same words and exit code', async (t, sandbox) => {
@@ -316,8 +359,9 @@ bothTest('ipvsadm: sync daemons', async (t, sandbox) => {
     const [done, daemons] = await theirs(debian, [line, '-L --daemon'])
     t.strictSame(await ours(viaduct, line), done, line)
     t.strictSame(await ours(viaduct, '-L --daemon'), daemons, `${line}: -L --daemon`)
+    await sameLists(t, viaduct, line, ['--list --daemon'])
+    states.add(await stateOf(viaduct))
   }
-  states += lines.length
 })
 
 /** A list of connections with their times apart. */
@@ -381,6 +425,11 @@ bothTest('ipvsadm: connections and counters while traffic flows', async (t, sand
     '-Ln --rate',
     '-Ln',
     '-Ln --persistent-conn',
+    '--list --connection --numeric',
+    '--list --numeric --stats --exact',
+    '--list --numeric --rate --sort',
+    `-Ln -t ${virtual}:${port} --stats`,
+    `-Ln -t [${virtual6}]:${port} --persistent-conn`,
   ]
   const seen = new Map<string, string>()
   for (const line of lines) {
@@ -422,7 +471,14 @@ bothTest('ipvsadm: connections and counters while traffic flows', async (t, sand
   const { stdout } = await ours(director, '-Ln --stats')
   t.not(stdout, zeroed!.stdout)
   t.match(stdout, /192\.0\.2\.10:7000 +0 +0 +0 +0 +0\n/)
-  states += lines.length
+  const six = /\[2001:db8::10\]:7000(?: +\d+)*\n/
+  t.equal(six.exec(stdout)?.[0], six.exec(zeroed!.stdout)?.[0], 'the others keep theirs')
+  t.strictSame(await ours(director, '-Z'), { exitCode: 0, stdout: '', stderr: '' })
+  const [ofAll] = await theirs(director, ['-Ln --stats'])
+  t.strictSame(await ours(director, '-Ln --stats'), ofAll)
+  t.notMatch(ofAll!.stdout, /:\d+ +(?:0 +)*[1-9]/, 'nobody keeps any')
+  t.equal(readTotals({ netns: director.netns }).connections, 0n)
+  states.add(await stateOf(director))
 })
 
 bothTest('ipvsadm: what -S writes, -R reads, with thresholds, by either program', async (t, sandbox) => {
@@ -488,5 +544,5 @@ bothTest('ipvsadm: -R tells of every bad line and applies the others', async (t,
 })
 
 void t.test('ipvsadm: as many states were compared as were promised', async (t) => {
-  t.ok(states >= leastStates, `${states} states, at least ${leastStates}`)
+  t.ok(states.size >= leastStates, `${states.size} states, at least ${leastStates}`)
 })

@@ -101,9 +101,16 @@ class Shell {
   }
 }
 
+/** What is in a namespace, as a text that is another for each state. */
+export async function stateOf(host: Host): Promise<string> {
+  const parts = await Promise.all(['-Sn', '-L --timeout', '-L --daemon'].map((line) => ours(host, line)))
+  return parts.flatMap(sorted).join('\n')
+}
+
 /** All kinds of lists, as far as two calls after each other can show the same. */
 const lists: readonly Line[] = [
   '-Sn',
+  '-S',
   '-Ln --tun-info',
   '-L',
   '-Ln --thresholds',
@@ -122,14 +129,15 @@ let turn = 0
 /**
  * Does these commands with Debian's in one namespace and with ours in another. Each ends alike, and after each two lists
  * of ours are compared with Debian's, on the state that ours made; after a group, what Debian's and ours
- * left behind. Starting a process takes a tenth of a second under emulation, hence the groups and turns.
+ * left behind. Resolves to the state after each of them. Starting a process takes a tenth of a second under emulation, hence the groups and turns.
  */
 export async function sameStates(
   t: Test,
   debian: Host,
   viaduct: Host,
   lines: readonly Line[],
-): Promise<void> {
+): Promise<string[]> {
+  const states: string[] = []
   const left: readonly Line[] = ['-Sn', '-Ln --thresholds', '-L --timeout']
   for (let from = 0; from < lines.length; from += groupSize) {
     const group = lines.slice(from, from + groupSize)
@@ -137,6 +145,7 @@ export async function sameStates(
     for (const [index, line] of group.entries()) {
       const name = wordsOf(line).join(' ')
       t.strictSame(await ours(viaduct, line), outcomes[index], `${name}: exit code and messages`)
+      states.push(await stateOf(viaduct))
       await sameLists(t, viaduct, name, ['-Ln', lists[turn++ % lists.length]!])
     }
     const found = await theirs(viaduct, left)
@@ -150,6 +159,7 @@ export async function sameStates(
     }
   }
   await sameLists(t, viaduct, 'in the end', ['-Ln', ...lists])
+  return states
 }
 
 /** These lists, of one state. */
@@ -157,7 +167,8 @@ export async function sameLists(t: Test, host: Host, name: string, lists: readon
   const expected = await theirs(host, lists)
   for (const [index, list] of lists.entries()) {
     const found = await ours(host, list)
-    const outcome = list === '-Sn' ? { ...found, stdout: debianRules(found.stdout) } : found
+    const isRules = /^(-S|--save)/.test(wordsOf(list).join(' '))
+    const outcome = isRules ? { ...found, stdout: debianRules(found.stdout) } : found
     t.strictSame(outcome, expected[index], `${name}: ${wordsOf(list).join(' ')}`)
   }
 }
