@@ -4,8 +4,11 @@ import { hasKind, markKind, text } from './kind.js'
 export interface BatchFailure {
   /** Position in the batch, from 0. */
   readonly index: number
+  /** What it was: `ipvs.createDestination`. */
   readonly operation: string
+  /** What it was for, as the caller named it. */
   readonly object: object | undefined
+  /** Why: mostly a KernelError. */
   readonly error: Error
 }
 
@@ -14,9 +17,13 @@ export interface BatchFailure {
  * ended by that, and what came after was not sent.
  */
 export class BatchError extends AggregateError {
+  /** Of every one; `isBatchError` recognises it. */
   override readonly name = 'BatchError'
+  /** The same for every one, in Node's form. */
   readonly code = 'ERR_VIADUCT_BATCH'
+  /** How many operations the kernel has done. */
   readonly applied: number
+  /** Every one that failed, in the order of the batch. */
   readonly failures: readonly BatchFailure[]
 
   constructor(

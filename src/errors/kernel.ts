@@ -21,14 +21,21 @@ export interface KernelErrorDetails {
 
 /** The kernel refused an operation. Follows Node's conventions: `code` is `'ENOENT'`, `errno` is negative. */
 export class KernelError extends Error {
+  /** Of every one; `isKernelError` recognises it. */
   override readonly name = 'KernelError'
   /** Node's name of the error number: `'ENOENT'`. */
   readonly code: string
+  /** Negative, as Node has it: -2 for ENOENT. */
   readonly errno: number
+  /** What was tried: `ipvs.createDestination`. */
   readonly operation: string
+  /** What it was tried on, as the caller named it. */
   readonly object: object | undefined
+  /** What the kernel objects to: the path in the input, and the offset in the request, in bytes. */
   readonly attribute: { readonly path: string; readonly offset: number } | undefined
+  /** The kernel's own words (NLMSGERR_ATTR_MSG), where it sends any. */
   readonly kernelMessage: string | undefined
+  /** What to do about it, where that is known. */
   readonly hint: string | undefined
 
   constructor(details: KernelErrorDetails) {

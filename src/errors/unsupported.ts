@@ -2,7 +2,9 @@ import { hasKind, markKind } from './kind.js'
 
 /** This system cannot do it: a kernel too old, a module that is absent, another platform. Says what it needs. */
 export class UnsupportedError extends Error {
+  /** Of every one; `isUnsupportedError` recognises it. */
   override readonly name = 'UnsupportedError'
+  /** The same for every one, in Node's form. */
   readonly code = 'ERR_VIADUCT_UNSUPPORTED'
   /** What was asked for: `IPVS`, `tunnel type gre`. */
   readonly feature: string

@@ -2,10 +2,13 @@ import { hasKind, markKind, text } from './kind.js'
 
 /** Input that cannot be meant. Thrown before anything was sent. */
 export class ValidationError extends Error {
+  /** Of every one; `isValidationError` recognises it. */
   override readonly name = 'ValidationError'
+  /** The same for every one, in Node's form. */
   readonly code = 'ERR_VIADUCT_VALIDATION'
   /** Where: `destination.weight`, `servers[3].port`. */
   readonly path: string
+  /** What was given there. */
   readonly value: unknown
   /** What would have been right: `an integer from 0 to 65535`. */
   readonly expected: string

@@ -52,7 +52,9 @@ export interface IpvsOptions extends CallOptions {
 
 /** A service and its destinations. */
 export interface ServiceEntry {
+  /** Its key, its options and its counters. */
   readonly service: Service
+  /** Of this service, in the kernel's order; empty if it has none. */
   readonly destinations: readonly Destination[]
 }
 
@@ -70,7 +72,9 @@ export interface Timeouts {
 export interface Daemon extends Decoded<typeof daemonTable> {}
 /** A sync daemon to start; `state` and `interface` are needed. */
 export interface DaemonInput extends Encodable<typeof daemonTable> {
+  /** `master` sends what connections there are, `backup` takes it in. */
   readonly state: 'master' | 'backup'
+  /** Name of the one that it multicasts on: `eth0`. */
   readonly interface: string
 }
 

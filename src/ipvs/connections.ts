@@ -15,7 +15,9 @@ import type { DestinationKey, Protocol, ServiceKey } from './input.js'
 
 /** One side of a connection. */
 export interface ConnectionEnd {
+  /** IPv4 or IPv6, in its usual form. */
   readonly address: string
+  /** 0 to 65535. */
   readonly port: number
 }
 
@@ -63,7 +65,9 @@ export interface IpvsConnection {
   readonly virtual: ConnectionEnd | undefined
   /** Of a template of a service by firewall mark; the connections of such a service do not tell it. */
   readonly firewallMark: number | undefined
+  /** The real server, as it is reached. */
   readonly destination: ConnectionEnd
+  /** As IPVS follows the protocol. */
   readonly state: ConnectionState
   /** Until the entry goes, if no packet comes; whole seconds. */
   readonly expiresSeconds: number
@@ -79,6 +83,7 @@ export interface IpvsConnection {
 
 /** What to leave in; every condition that is given must hold. */
 export interface ConnectionFilter {
+  /** Every one unless said. */
   readonly protocol?: Protocol | undefined
   /**
    * Connections to this service. A port of 0 takes every port. By firewall mark only the templates can be told.
@@ -88,7 +93,9 @@ export interface ConnectionFilter {
   readonly destination?: DestinationKey | undefined
   /** An address or a prefix such as `10.0.0.0/8`. */
   readonly client?: string | undefined
+  /** 1 to 65535. */
   readonly clientPort?: number | undefined
+  /** One, or any of several. */
   readonly state?: ConnectionState | readonly ConnectionState[] | undefined
   /** True: templates alone; false: none. */
   readonly template?: boolean | undefined

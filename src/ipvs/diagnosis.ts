@@ -16,6 +16,7 @@ export type Level = 'ok' | 'note' | 'problem'
 export interface Finding {
   /** Stays the same between versions: `ipvs`, `module.ip_vs_mh`, `capability.net_admin`, `sysctl.net.ipv4.ip_forward`. */
   readonly id: string
+  /** How bad it is. */
   readonly level: Level
   /** What was found, in one line. */
   readonly title: string
@@ -33,6 +34,7 @@ export interface Diagnosis {
   readonly kernelRelease: string
   /** By name: `ip_vs`, `ip_vs_wlc`, `nf_conntrack` (before Linux 4.19 `nf_conntrack_ipv4`). */
   readonly modules: Readonly<Record<string, ModuleState>>
+  /** All that was looked at, also what is well. */
   readonly findings: readonly Finding[]
 }
 

@@ -35,6 +35,7 @@ export interface DrainResult {
   readonly remaining: number
   /** Persistence templates that still pointed to it then. */
   readonly persistent: number
+  /** This drain took it out of the service; false where `onTimeout: 'keep'` left it at weight 0. */
   readonly deleted: boolean
   /** It got its weight back meanwhile, or somebody deleted it: nothing more was done. */
   readonly overtaken: boolean

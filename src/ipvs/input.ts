@@ -27,10 +27,13 @@ export type TunnelType = NameOf<typeof tunnelType>
 
 /** A service by address, port and protocol. */
 export interface AddressKey {
+  /** Of the connections that are balanced. */
   readonly protocol: Protocol
+  /** IPv4 or IPv6: the virtual address that clients connect to. */
   readonly address: string
   /** 0 takes every port, which needs persistence. */
   readonly port: number
+  /** Of a FirewallMarkKey alone. */
   readonly firewallMark?: undefined
 }
 
@@ -38,9 +41,13 @@ export interface AddressKey {
 export interface FirewallMarkKey {
   /** 1 to 4294967295. */
   readonly firewallMark: number
+  /** Of the packets: a mark has a service of its own for each. */
   readonly family: AddressFamily
+  /** Of an AddressKey alone. */
   readonly protocol?: undefined
+  /** Of an AddressKey alone. */
   readonly address?: undefined
+  /** Of an AddressKey alone. */
   readonly port?: undefined
 }
 
@@ -51,6 +58,7 @@ export type ServiceKey = AddressKey | FirewallMarkKey
 export interface ServiceOptions extends Unknown {
   /** `wlc` unless said. */
   readonly scheduler?: SchedulerName | undefined
+  /** Switches of its scheduler; none unless said. */
   readonly schedulerFlags?: readonly SchedulerFlag[] | undefined
   /** UDP alone: each datagram is scheduled by itself. */
   readonly onePacket?: boolean | undefined
@@ -84,6 +92,7 @@ export type Service = ServiceKey &
 
 /** What names a destination within its service. */
 export interface DestinationKey {
+  /** IPv4 or IPv6, of the service's family unless it is reached by a tunnel. */
   readonly address: string
   /**
    * The service's port unless said; behind a firewall mark 0, which is the one that the client asked for. A persistent
@@ -94,15 +103,19 @@ export interface DestinationKey {
 
 /** A destination to make; what is left out: masquerade, weight 1, no thresholds. */
 export interface DestinationInput extends DestinationKey, Unknown {
+  /** How packets reach it; `masquerade` unless said. */
   readonly forwardingMethod?: ForwardingMethod | undefined
   /** 0 to 2147483647; 0: no new connections. */
   readonly weight?: number | undefined
+  /** It gets no new connections from this many on; 0, and left out, is no limit. */
   readonly upperThreshold?: number | undefined
+  /** It gets new ones again below this many; 0, and left out, is three quarters of the upper one. */
   readonly lowerThreshold?: number | undefined
   /** `ipip` unless said; for forwarding method `tunnel`. */
   readonly tunnelType?: TunnelType | undefined
   /** UDP port of GUE. */
   readonly tunnelPort?: number | undefined
+  /** Of GUE and GRE, `remote-checksum` of GUE alone. */
   readonly tunnelFlags?: readonly ('checksum' | 'remote-checksum')[] | undefined
 }
 

@@ -7,10 +7,13 @@ import { type ServerKey, serverKey, type ServerPlan } from './plan.js'
 
 /** What `servers.set` has done. */
 export interface ServersChange {
+  /** They were not there before. */
   readonly added: readonly ServerKey[]
+  /** They were there, and something of them was another. */
   readonly updated: readonly ServerKey[]
   /** With how their draining went, where they were drained. */
   readonly removed: readonly (ServerKey & { readonly drain?: DrainResult })[]
+  /** They were as wanted: nothing was sent for them. */
   readonly unchanged: readonly ServerKey[]
 }
 
@@ -19,6 +22,7 @@ export interface ServersChange {
  * stays: servers that were to go are still there, at weight 0 if they were being drained. `cause` is the signal's reason.
  */
 export class ServersAbortedError extends Error {
+  /** Node's own, as of every abort. */
   override readonly name = 'AbortError'
   /** Node's own, as of every abort. */
   readonly code = 'ABORT_ERR'

@@ -8,7 +8,9 @@ import type { Destination } from './wire.js'
 
 /** A server by its full name. */
 export interface ServerKey {
+  /** IPv4 or IPv6. */
   readonly address: string
+  /** 0 behind a firewall mark: the one that the client asked for. */
   readonly port: number
 }
 

@@ -1,6 +1,8 @@
 /** The kernel's schedulers (net/netfilter/ipvs/ip_vs_<name>.c), a row each. */
 export interface SchedulerFacts {
+  /** As the kernel and `ipvsadm -s` have it: `wlc`. */
   readonly name: string
+  /** In words: what it is short for. */
   readonly title: string
   /** The first kernel that has it. */
   readonly since?: string

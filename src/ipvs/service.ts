@@ -28,7 +28,9 @@ export interface IpvsServiceOptions extends IpvsOptions {
 
 /** Numbers of a service and its servers. */
 export interface ServiceStatistics {
+  /** Counters and rates of the service as a whole, of all its time. */
   readonly service: Statistics
+  /** Each with its own counters, and the connections that it has now. */
   readonly servers: readonly Destination[]
 }
 

@@ -20,6 +20,7 @@ export interface SettingType<T> {
 export interface Setting<T = unknown> {
   /** The file below /proc/sys/net/ipv4/vs. */
   readonly name: string
+  /** What it takes, and how that is read and written. */
   readonly type: SettingType<T>
   /** Of a new namespace; undefined where the kernel derives it from the machine. */
   readonly initially: T | undefined
@@ -68,6 +69,7 @@ const cpuList: SettingType<string> = {
 
 /** When a connection is synchronised: at packet `threshold`, then at the same place of every `period`. */
 export interface SyncThreshold {
+  /** Packets of a connection, counted from its first. */
   readonly threshold: number
   /** 0: once. */
   readonly period: number

@@ -32,7 +32,9 @@ export interface Datagram {
 export interface SendTarget {
   /** An IP address, or a MAC for packet sockets. */
   readonly address: string
+  /** UDP's; for packet sockets the EtherType (0x0800 for IPv4). 0 unless said. */
   readonly port?: number | undefined
+  /** The link to send over, for packet sockets and link-local addresses. */
   readonly interfaceIndex?: number | undefined
 }
 
@@ -40,6 +42,7 @@ export interface SendTarget {
 export interface ReceiveOptions {
   /** Left out, it waits for as long as the socket is open. */
   readonly deadlineMilliseconds?: number | undefined
+  /** Aborting rejects with its reason; the socket stays open. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -61,7 +64,9 @@ export interface PacketOptions extends Pick<SocketOptions, 'netns' | 'device' | 
 }
 
 export interface PingSocketOptions extends SocketOptions {
+  /** Of ICMP: echoes of IPv4, or of IPv6. */
   readonly family: 'ipv4' | 'ipv6'
+  /** To send from; the kernel's choice if left out. */
   readonly address?: string | undefined
 }
 

@@ -12,6 +12,7 @@ export interface PingOptions extends SocketOptions {
   readonly payloadBytes?: number | undefined
   /** 1,000 unless said. */
   readonly deadlineMilliseconds?: number | undefined
+  /** Aborting rejects with its reason. */
   readonly signal?: AbortSignal | undefined
 }
 

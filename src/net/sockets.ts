@@ -22,6 +22,7 @@ export interface ListenOptions extends SocketOptions {
   readonly port?: number | undefined
   /** Several sockets on one port (SO_REUSEPORT). */
   readonly reusePort?: boolean | undefined
+  /** `::` takes no IPv4 (IPV6_V6ONLY). */
   readonly ipv6Only?: boolean | undefined
 }
 
@@ -33,12 +34,15 @@ export interface TcpListenOptions extends ListenOptions {
 export interface ConnectOptions extends SocketOptions {
   /** Numeric. */
   readonly address: string
+  /** 1 to 65535. */
   readonly port: number
   /** The end here; the kernel's choice if left out. */
   readonly localAddress?: string | undefined
+  /** The kernel's choice if left out. */
   readonly localPort?: number | undefined
   /** How long the connection may take to come about; 10,000 unless said. */
   readonly deadlineMilliseconds?: number | undefined
+  /** Aborting gives the attempt up, and rejects with its reason. */
   readonly signal?: AbortSignal | undefined
 }
 

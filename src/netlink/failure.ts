@@ -7,6 +7,7 @@ import type { FieldsTable } from './types.js'
 export interface Target {
   /** `ipvs.createDestination`. */
   readonly operation: string
+  /** What it is about, as the caller named it. */
   readonly object?: object | undefined
   /** The table of the message's attributes, for the path of one that the kernel points at. */
   readonly table?: FieldsTable | undefined

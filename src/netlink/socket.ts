@@ -10,7 +10,9 @@ export interface SocketOptions {
   readonly netns?: Netns | undefined
   /** NETLINK_GET_STRICT_CHK: the kernel checks dump requests and filters by them. True unless said. */
   readonly strictChecking?: boolean | undefined
+  /** 8 MiB unless said; as much as net.core.rmem_max permits without CAP_NET_ADMIN. */
   readonly receiveBufferBytes?: number | undefined
+  /** 4 MiB unless said; as much as net.core.wmem_max permits without CAP_NET_ADMIN. */
   readonly sendBufferBytes?: number | undefined
 }
 

@@ -11,6 +11,7 @@ export interface Row<In = never, Out = unknown> {
   readonly number: number
   /** Its name there, held against the newest headers by a test. */
   readonly constant: string
+  /** How its payload is written, read and checked. */
   readonly type: AttributeType<In, Out>
   /** `read`: only the kernel says it. */
   readonly access: 'read' | 'readWrite'
@@ -28,8 +29,11 @@ export interface Row<In = never, Out = unknown> {
 
 /** What else a row may say. */
 export interface RowOptions<Out> {
+  /** The kernel always sends it; false unless said. */
   readonly always?: boolean
+  /** The first kernel that has it: `5.3`. */
   readonly since?: string
+  /** The attribute by which older kernels say the same. */
   readonly instead?: {
     readonly number: number
     readonly constant: string
@@ -81,6 +85,7 @@ export type Rows = Readonly<Record<string, Row>>
 export interface UnknownAttribute {
   /** With its flags (NLA_F_NESTED). */
   readonly type: number
+  /** The payload, without header and padding. */
   readonly bytes: Uint8Array
 }
 /** Attributes that no row knows. */
@@ -110,6 +115,7 @@ export type Encodable<T> =
 
 /** A row with its key. */
 export interface TableRow extends Row {
+  /** Our name for it: `weight`. */
   readonly key: string
 }
 
@@ -117,10 +123,15 @@ export interface TableRow extends Row {
 export interface AttributeTable<R = Rows> extends FieldsTable {
   /** The enum's prefix in the header: `IPVS_DEST_ATTR`. */
   readonly name: string
+  /** By their keys, as they were given. */
   readonly rows: R
+  /** With their keys, in the order of `rows`, in which they are written. */
   readonly list: readonly TableRow[]
+  /** By the attribute's number, for what is read. */
   readonly byNumber: ReadonlyMap<number, TableRow>
+  /** Appends the attributes that a record has; throws a ValidationError for a value that its type refuses. */
   readonly encode: Encode
+  /** Reads attributes into a record; throws a MalformedMessageError for what cannot be. */
   readonly decode: Decode
 }
 

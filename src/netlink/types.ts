@@ -34,6 +34,7 @@ export interface AttributeType<In, Out = In> {
 
 /** What an error path needs of a table. */
 export interface FieldsTable {
+  /** Rows by the attribute's number. */
   readonly byNumber: ReadonlyMap<
     number,
     { readonly key: string; readonly type: AttributeType<never, unknown> }
@@ -49,7 +50,10 @@ export function isObject(value: unknown): value is object {
 
 /** Thrown by `write`; the encoder finds out the path and turns it into a ValidationError. */
 export class InvalidValue extends Error {
-  constructor(readonly expected: string) {
+  constructor(
+    /** What would have been right: `an integer from 0 to 65535`. */
+    readonly expected: string,
+  ) {
     super(expected)
   }
 }

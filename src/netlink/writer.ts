@@ -5,8 +5,11 @@ const slack = 128
 
 /** A growing buffer that messages and attributes are written into. `length` is where the next byte goes. */
 export class Writer {
+  /** What was written stands in `[0, length)`; another array once it has grown. */
   bytes: Uint8Array
+  /** Of the same bytes. */
   view: DataView
+  /** Bytes that were written. */
   length = 0
   #limit: number
 

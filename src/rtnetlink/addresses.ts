@@ -15,23 +15,29 @@ export type Scope = keyof (typeof scopes)['names']
 export interface InterfaceAddress extends Omit<Wire, 'address' | 'local' | 'flags'> {
   /** Index of its link. */
   readonly device: number
+  /** Of `address`. */
   readonly family: AddressFamily
   /** With the length of its prefix: `192.0.2.1/24`. */
   readonly address: string
   /** The other end of a point-to-point link, with the length of the prefix. */
   readonly peer?: string | undefined
+  /** How far it is valid (RT_SCOPE_*). */
   readonly scope: Scope
+  /** IFA_F_*: `secondary`, `no-dad`, `deprecated`, … */
   readonly flags: readonly AddressFlag[]
 }
 
 /** An address to give to a link. */
 export interface InterfaceAddressInput {
+  /** Name or index of the link. */
   readonly device: Device
   /** With the length of its prefix, `192.0.2.1/24`; without one it is the address alone. */
   readonly address: string
   /** The other end of a point-to-point link: `192.0.2.2/32`. */
   readonly peer?: string | undefined
+  /** IPv4 alone; none unless said. */
   readonly broadcast?: string | undefined
+  /** IPv4 alone: `eth0:1`, at most 15 bytes. */
   readonly label?: string | undefined
   /** How far it is valid: `universe` unless said, `host` for 127.0.0.0/8. */
   readonly scope?: Scope | undefined
@@ -41,13 +47,17 @@ export interface InterfaceAddressInput {
   readonly metric?: number | undefined
   /** For ever unless said. */
   readonly validSeconds?: number | undefined
+  /** New connections may be made from it for so long; for ever unless said. */
   readonly preferredSeconds?: number | undefined
 }
 
 /** What names an address: the rest of an input may be left out. */
 export interface InterfaceAddressKey {
+  /** Name or index of the link. */
   readonly device: Device
+  /** With the length of its prefix, as it was added: `192.0.2.1/24`. */
   readonly address: string
+  /** The other end, where it was added with one. */
   readonly peer?: string | undefined
 }
 

@@ -32,9 +32,13 @@ export interface RtnetlinkOptions {
  * Closing it closes the descriptor; what was made stays in the kernel.
  */
 export class Rtnetlink {
+  /** Network interfaces of every kind (RTM_*LINK). */
   readonly links: Links
+  /** Of the links (RTM_*ADDR). */
   readonly addresses: Addresses
+  /** In all tables (RTM_*ROUTE). */
   readonly routes: Routes
+  /** UDP ports that take tunnelled packets (the generic family `fou`). */
   readonly fou: FouPorts
   readonly #connection: Connection
   #generic: Connection | undefined

@@ -8,6 +8,7 @@ export interface FouPort extends Decoded<typeof table> {}
 
 /** A UDP port to take tunnelled packets at. */
 export interface FouPortInput extends Encodable<typeof table> {
+  /** 1 to 65535. */
   readonly port: number
   /** `ipv4` unless said. */
   readonly family?: 'ipv4' | 'ipv6' | undefined

@@ -13,10 +13,13 @@ type Told = 'name' | 'info' | 'netnsPid' | 'netnsFd' | 'extendedMask' | 'padding
 
 /** What every link has. */
 export interface LinkState extends Omit<Wire, Told> {
+  /** The kernel's number for it in its namespace, from 1. */
   readonly index: number
+  /** At most 15 bytes: `eth0`. */
   readonly name: string
   /** The hardware's type (ARPHRD_*). */
   readonly type: keyof (typeof linkType)['names']
+  /** IFF_*: `up`, `broadcast`, `loopback`, … */
   readonly flags: readonly (keyof (typeof linkFlags)['names'])[]
   /** Set up by its administrator; whether it carries is for `lower-up` in the flags and `operationalState` to say. */
   readonly up: boolean
@@ -43,6 +46,7 @@ type GivenLater = Pick<Encodable<typeof table>, Exclude<(typeof later)[number], 
 export interface LinkSettings extends Given {
   /** Namespace to put it in. */
   readonly netns?: Netns | undefined
+  /** As `ip link set up` and `down`; a new link is down unless said. */
   readonly up?: boolean | undefined
   /** The bridge to be a port of; null takes it out. */
   readonly master?: Device | null | undefined
@@ -50,6 +54,7 @@ export interface LinkSettings extends Given {
 
 /** The other end of a veth pair. */
 export interface PeerInput extends Omit<Encodable<typeof peer>, Told> {
+  /** At most 15 bytes: `eth0`. */
   readonly name: string
   /** Namespace to put it in; where the first end is if left out. */
   readonly netns?: Netns | undefined

@@ -29,11 +29,13 @@ export interface NextHop {
   readonly device: number
   /** Its share, 1 to 256. */
   readonly weight: number
+  /** RTNH_F_*: `onlink`, `dead`, … */
   readonly flags: readonly string[]
 }
 
 /** A route as the kernel has it. */
 export interface Route extends Omit<Wire, Told> {
+  /** Of `destination`. */
   readonly family: AddressFamily
   /** `198.51.100.0/24`; the default routes are `0.0.0.0/0` and `::/0`. */
   readonly destination: string
@@ -41,22 +43,31 @@ export interface Route extends Omit<Wire, Told> {
   readonly from?: string | undefined
   /** May be IPv6 for an IPv4 route. */
   readonly gateway?: string | undefined
+  /** Of a route with several; `gateway` and `device` are then left out. */
   readonly nextHops?: readonly NextHop[] | undefined
   /** 254 is the main table, 255 the local one. */
   readonly table: number
+  /** What becomes of the packets: `unicast` carries them on. */
   readonly type: RouteType
+  /** Who made it: `kernel`, `static`, a routing daemon. */
   readonly protocol: RouteProtocol
+  /** How far the destination is: `link` without a gateway, `host` for what is local. */
   readonly scope: keyof (typeof scopes)['names']
+  /** RTM_F_* and RTNH_F_*: `onlink`, `dead`, … */
   readonly flags: readonly RouteFlag[]
+  /** Only for packets of this type of service; 0 takes all. */
   readonly tos: number
 }
 
 /** A next hop of a route to make. */
 export interface NextHopInput {
+  /** An address of either family. */
   readonly gateway?: string | undefined
+  /** Name or index of the link; found by the gateway if left out. */
   readonly device?: Device | undefined
   /** 1 unless said. */
   readonly weight?: number | undefined
+  /** The gateway is reachable on the link, whatever the addresses say. */
   readonly onlink?: boolean | undefined
 }
 
@@ -68,6 +79,7 @@ export interface RouteInput {
   readonly from?: string | undefined
   /** An address of either family. */
   readonly gateway?: string | undefined
+  /** Name or index of the link; found by the gateway if left out. */
   readonly device?: Device | undefined
   /** Several next hops, instead of `gateway` and `device`. */
   readonly nextHops?: readonly NextHopInput[] | undefined
@@ -87,11 +99,13 @@ export interface RouteInput {
   readonly onlink?: boolean | undefined
   /** Bytes; of packets that take this route. */
   readonly mtu?: number | undefined
+  /** Only for packets of this type of service; 0, and left out, takes all. */
   readonly tos?: number | undefined
 }
 
 /** Which routes to list. */
 export interface RouteFilter {
+  /** Both unless said. */
   readonly family?: AddressFamily | undefined
   /** The main table, 254, unless said. */
   readonly table?: number | 'all' | undefined

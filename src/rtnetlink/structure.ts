@@ -8,6 +8,7 @@ import { type AttributeType, InvalidValue, isObject, type Writer } from '../netl
 export interface Structure<F extends Layout> extends AttributeType<StructureInput<F>, StructureValue<F>> {
   /** `sizeof`. */
   readonly bytes: number
+  /** The members, by our names for them. */
   readonly layout: F
 }
 
@@ -17,6 +18,7 @@ export interface Field<In = never, Out = unknown> {
   readonly offset: number
   /** The member's name in the header. */
   readonly member: string
+  /** How it is written and read. */
   readonly type: AttributeType<In, Out>
 }
 /** The members of a structure, by our names for them. */

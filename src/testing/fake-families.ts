@@ -7,6 +7,7 @@ import { type FakeAnswer, fakeReply, type FakeReply, type FakeRequest } from './
 export interface FakeFamily {
   /** `IPVS`. */
   readonly name: string
+  /** Of its commands, as the controller tells it; 1 unless said. */
   readonly version?: number | undefined
   /** Names of its multicast groups. */
   readonly groups?: readonly string[] | undefined

@@ -20,9 +20,11 @@ import {
 
 /** A message that a client sent. */
 export class FakeRequest {
+  /** NLMSG_* or the protocol's own (RTM_NEWLINK); for generic netlink the family's number. */
   readonly type: number
   /** NLM_F_*. */
   readonly flags: number
+  /** What the replies to it carry. */
   readonly sequence: number
   /** The whole message, header included. */
   readonly bytes: Uint8Array

@@ -42,6 +42,7 @@ export interface ServeOptions extends Omit<ListenOptions, 'netns' | 'ipv6Only' |
  * A host of a sandbox: a network namespace, and what runs in it. What is opened through a host is closed with it.
  */
 export class Host {
+  /** As the sandbox was told it. */
   readonly name: string
   /** Its ends of the links, in their order. */
   readonly interfaces: readonly HostInterface[]

@@ -6,6 +6,7 @@ import type { ConnectOptions } from '../net/index.js'
 
 /** A server's certificate and key, in PEM. */
 export interface TlsOptions extends Pick<SecureContextOptions, 'cert' | 'key' | 'ca'> {
+  /** Clients must show a certificate that `ca` vouches for. */
   readonly requestCert?: boolean | undefined
 }
 
@@ -13,8 +14,11 @@ export interface TlsOptions extends Pick<SecureContextOptions, 'cert' | 'key' | 
 export interface FetchOptions extends Pick<ConnectOptions, 'localAddress' | 'localPort' | 'mark' | 'device'> {
   /** `GET` unless said. */
   readonly method?: string | undefined
+  /** By name; `host` is made of the URL where it is left out. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** None unless said; text goes as UTF-8. */
   readonly body?: string | Uint8Array | undefined
+  /** Aborting ends the connection, and rejects. */
   readonly signal?: AbortSignal | undefined
   /** For connection and answer together; 30,000 unless said (emulated kernels are slow). */
   readonly deadlineMilliseconds?: number | undefined
@@ -25,10 +29,13 @@ export interface FetchOptions extends Pick<ConnectOptions, 'localAddress' | 'loc
 
 /** An answer, read to its end. */
 export class FetchResponse {
+  /** 200, 404, … */
   readonly status: number
+  /** What the server wrote behind the number: `OK`. */
   readonly statusText: string
   /** In lower case, as `node:http` has them. */
   readonly headers: IncomingHttpHeaders
+  /** The body as it came; `text()` and `json()` read it. */
   readonly bytes: Uint8Array
 
   /** @internal */

@@ -40,8 +40,11 @@ export interface HostSettings<Name extends string> {
 
 /** Hosts and links. */
 export interface SandboxLayout<Name extends string> {
+  /** Names, each used once; what `hosts` of the sandbox is indexed by. */
   readonly hosts: readonly Name[]
+  /** What joins them, in the order of which devices and networks are numbered; none unless said. */
   readonly links?: readonly LinkInput<Name>[] | undefined
+  /** By host, for those that need any. */
   readonly settings?: { readonly [K in Name]?: HostSettings<Name> | undefined } | undefined
 }
 
@@ -55,7 +58,9 @@ export interface HostInterface {
   readonly address: string
   /** IPv6, the same. */
   readonly address6: string
+  /** MAC: `02:00:…`, the same in every run. */
   readonly hardwareAddress: string
+  /** Bytes. */
   readonly mtu: number
 }
 

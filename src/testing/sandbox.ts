@@ -15,6 +15,7 @@ export interface SandboxOptions<Name extends string> extends SandboxLayout<Name>
 
 /** Hosts and links of a test, each host a network namespace of its own. */
 export interface Sandbox<Name extends string = string> {
+  /** By their names. */
   readonly hosts: { readonly [K in Name]: Host }
   /** Ends every server and connection of its hosts, and then the hosts. */
   close(): Promise<void>

@@ -18,6 +18,7 @@ const graceMilliseconds = 1000
 export interface SctpInitOptions {
   /** Numeric, of either family. */
   readonly to: string
+  /** Where to, 1 to 65535. */
   readonly port: number
   /** The address to send from; the kernel's choice if left out. */
   readonly from?: string | undefined
@@ -25,6 +26,7 @@ export interface SctpInitOptions {
   readonly fromPort?: number | undefined
   /** 10,000 unless said; within it the INIT is sent again every 300 ms. */
   readonly deadlineMilliseconds?: number | undefined
+  /** Aborting rejects with its reason. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -32,6 +34,7 @@ export interface SctpInitOptions {
 export interface SctpReply {
   /** Who answered, as the client sees it. */
   readonly address: string
+  /** Whose, as the client sees it. */
   readonly port: number
   /** What a `serveSctp` was called; empty if a kernel answered. */
   readonly name: string
@@ -41,6 +44,7 @@ export interface SctpReply {
 
 /** An endpoint that answers INITs. */
 export interface SctpServeOptions {
+  /** Where INITs are taken, 1 to 65535. */
   readonly port: number
   /** What it puts into its answers. */
   readonly name: string
@@ -122,6 +126,7 @@ async function nextAnswer(
 
 /** Answers INITs in user space. */
 export class SctpResponder {
+  /** Where INITs are taken. */
   readonly port: number
   /** How many INITs were answered. */
   answered = 0

@@ -5,6 +5,7 @@ import { type ListenOptions, listenTcp, openUdp } from '../net/index.js'
 
 /** Something that listens. */
 export class Served {
+  /** The kernel's choice where none was given. */
   readonly port: number
   /** Where it listens: `0.0.0.0`, unless an address was given. */
   readonly address: string
