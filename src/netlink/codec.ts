@@ -1,7 +1,7 @@
 import { MalformedMessageError, ValidationError } from '../errors/index.js'
 import { hostIsLittleEndian, NLA_HDRLEN, NLA_TYPE_MASK } from './constants.js'
 import type { AttributeTable, TableRow, UnknownAttribute } from './table.js'
-import { type FieldsTable, InvalidValue, isObject } from './types.js'
+import { type AttributeType, type FieldsTable, InvalidValue, isObject } from './types.js'
 import { Writer } from './writer.js'
 
 /**
@@ -67,7 +67,7 @@ export function explainValue(table: FieldsTable, record: object, path: string): 
     const value = (record as Record<string, unknown>)[row.key]
     if (value === undefined || (row as TableRow).access === 'read') continue
     const inner = path === '' ? row.key : `${path}.${row.key}`
-    const fields = row.type.fields?.()
+    const fields = row.type.fields?.(record)
     if (fields !== undefined && !(value instanceof Uint8Array)) fields.explain(value as object, inner)
     try {
       row.type.write(new Writer(64), value as never, record)
@@ -164,17 +164,57 @@ export function pathAtOffset(
   end: number,
   target: number,
 ): string | undefined {
-  let path: string | undefined
+  return placeAtOffset(table, bytes, view, attributes, end, target)?.path
+}
+
+/** An attribute of a message: its path, and the table of what is inside it if it is a nest. */
+export interface Place {
+  readonly path: string
+  readonly fields: FieldsTable | undefined
+}
+
+/** The kernel points at an attribute's header: anywhere else in it is taken for what stands there, as deep as it goes. */
+export function placeAtOffset(
+  table: FieldsTable,
+  bytes: Uint8Array,
+  view: DataView,
+  attributes: number,
+  end: number,
+  target: number,
+): Place | undefined {
+  // A nest may depend on what stands beside it. Whoever wrote the message did so in the table's order: that is before it.
+  const record: Record<string, unknown> = {}
+  let place: Place | undefined
   forEachAttribute(view, attributes, end, (type, at, length) => {
-    if (target < at - NLA_HDRLEN || target >= at + Math.max(length, 1)) return
     const row = table.byNumber.get(type & NLA_TYPE_MASK)
-    const name = row?.key ?? `attribute ${type & NLA_TYPE_MASK}`
-    const fields = row?.type.fields?.()
-    const inner =
-      fields === undefined || target < at
-        ? undefined
-        : pathAtOffset(fields, bytes, view, at, at + length, target)
-    path = inner === undefined ? name : `${name}.${inner}`
+    if (isWithin(target, at, length)) {
+      const path = row?.key ?? `attribute ${type & NLA_TYPE_MASK}`
+      place = row === undefined ? { path, fields: undefined } : placeIn(row.type, path, at, length)
+    } else if (place === undefined && row !== undefined && row.type.fields === undefined) {
+      record[row.key] = row.type.read(bytes, view, at, length, record)
+    }
   })
-  return path
+  return place
+
+  function placeIn(type: AttributeType<never, unknown>, path: string, at: number, length: number): Place {
+    const fields = type.fields?.(record)
+    if (target < at) return { path, fields }
+    const { entry } = type
+    let place: Place | undefined
+    if (entry !== undefined) {
+      let index = 0
+      forEachAttribute(view, at, at + length, (_, start, size) => {
+        const own = `${path}[${index++}]`
+        if (isWithin(target, start, size)) place = placeIn(entry, own, start, size)
+      })
+    } else if (fields !== undefined) {
+      const inner = placeAtOffset(fields, bytes, view, at + (type.fieldsAt ?? 0), at + length, target)
+      if (inner !== undefined) place = { path: `${path}.${inner.path}`, fields: inner.fields }
+    }
+    return place ?? { path, fields }
+  }
+}
+
+function isWithin(target: number, at: number, length: number): boolean {
+  return target >= at - NLA_HDRLEN && target < at + Math.max(length, 1)
 }

@@ -1,5 +1,5 @@
 import { isKernelError, KernelError } from '../errors/index.js'
-import { pathAtOffset } from './codec.js'
+import { type Place, placeAtOffset } from './codec.js'
 import { type Acknowledgement, viewOf } from './message.js'
 import type { FieldsTable } from './types.js'
 
@@ -34,19 +34,26 @@ export function kernelErrorOf(
 }
 
 function attributeOf(
-  { offset, missing }: Acknowledgement,
+  { offset, missing, missingIn }: Acknowledgement,
   { table, headerBytes }: Target,
   message: () => Uint8Array,
 ): { path: string; offset: number } | undefined {
   if (table === undefined || headerBytes === undefined) return undefined
-  if (offset === undefined) {
-    const key = missing === undefined ? undefined : table.byNumber.get(missing)?.key
-    return key === undefined ? undefined : { path: key, offset: 0 }
+  const placeAt = (at: number): Place | undefined => {
+    const bytes = message()
+    return placeAtOffset(table, bytes, viewOf(bytes), headerBytes, bytes.length, at)
   }
   try {
-    const bytes = message()
-    const path = pathAtOffset(table, bytes, viewOf(bytes), headerBytes, bytes.length, offset)
-    return path === undefined ? undefined : { path, offset }
+    if (offset !== undefined) {
+      const place = placeAt(offset)
+      return place && { path: place.path, offset }
+    }
+    if (missing === undefined) return undefined
+    const nest = missingIn === undefined ? undefined : placeAt(missingIn)
+    const key = (missingIn === undefined ? table : nest?.fields)?.byNumber.get(missing)?.key
+    return key === undefined
+      ? undefined
+      : { path: nest === undefined ? key : `${nest.path}.${key}`, offset: missingIn ?? 0 }
   } catch {
     return undefined
   }

@@ -67,6 +67,8 @@ export interface Acknowledgement {
   readonly offset?: number
   /** The number of an attribute that is missing (NLMSGERR_ATTR_MISS_TYPE). */
   readonly missing?: number
+  /** Where the nest stands that it is missing in (NLMSGERR_ATTR_MISS_NEST); none is the message itself. */
+  readonly missingIn?: number
 }
 
 const succeeded: Acknowledgement = { errno: 0 }
@@ -96,13 +98,17 @@ export function readAcknowledgement(
     }
     at += (copied + 3) & ~3
   }
-  const details: { errno: number; message?: string; offset?: number; missing?: number } = { errno }
+  const details: { errno: number; message?: string; offset?: number; missing?: number; missingIn?: number } =
+    {
+      errno,
+    }
   if (at < end) {
     forEachAttribute(view, at, end, (attribute, start, length) => {
       const number = attribute & NLA_TYPE_MASK
       if (number === 1) details.message = textOf(bytes, start, length)
       else if (number === 2 && length >= 4) details.offset = view.getUint32(start, hostIsLittleEndian)
       else if (number === 5 && length >= 4) details.missing = view.getUint32(start, hostIsLittleEndian)
+      else if (number === 6 && length >= 4) details.missingIn = view.getUint32(start, hostIsLittleEndian)
     })
   }
   return details

@@ -183,7 +183,7 @@ export function nested<R extends Rows>(
   table: AttributeTable<R> | (() => AttributeTable<R>),
 ): AttributeType<Encodable<AttributeTable<R>> | Uint8Array, Decoded<AttributeTable<R>>> {
   const isCircle = typeof table === 'function'
-  const fields = isCircle ? table : () => table
+  const fields: () => AttributeTable<R> = isCircle ? table : () => table
   const read = (bytes: Uint8Array, view: DataView, offset: number, length: number) =>
     fields().decode(bytes, view, offset, offset + length) as Decoded<AttributeTable<R>>
   return {

@@ -19,8 +19,10 @@ export interface AttributeType<In, Out = In> {
   readonly deferred?: boolean
   /** Padding (`*_ATTR_PAD`) carries nothing and is dropped on reading. */
   readonly padding?: boolean
-  /** The table of what is inside, for paths. */
-  readonly fields?: () => FieldsTable
+  /** The table of what is inside, for paths; `record` is what the value stands in. */
+  readonly fields?: (record: object) => FieldsTable
+  /** Bytes of a fixed header before what is inside; none unless said. */
+  readonly fieldsAt?: number
   /** Of a list: what each entry is. */
   readonly entry?: AttributeType<never, unknown>
   /**

@@ -79,6 +79,8 @@ export function behind<F extends Layout, R extends Rows>(
     name: `${header.name}, ${table.name}`,
     expected: 'an object',
     wireFlags: NLA_F_NESTED,
+    fields: () => table,
+    fieldsAt: header.bytes,
     write(writer, value) {
       if (!isObject(value)) throw new InvalidValue(this.expected)
       header.write(writer, {}, value)
@@ -106,6 +108,7 @@ export function chosenBy<T extends Readonly<Record<string, AttributeTable>>, In 
     expected: 'an object',
     wireFlags: NLA_F_NESTED,
     deferred: true,
+    fields: tableOf,
     write(writer, value, record) {
       if (!isObject(value)) throw new InvalidValue(this.expected)
       tableOf(record).encode(writer, value)

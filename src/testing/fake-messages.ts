@@ -85,6 +85,8 @@ export interface FakeRefusal {
   readonly offset?: number | undefined
   /** The number of an attribute that is missing (NLMSGERR_ATTR_MISS_TYPE). */
   readonly missing?: number | undefined
+  /** Where the nest stands that it is missing in (NLMSGERR_ATTR_MISS_NEST). */
+  readonly missingIn?: number | undefined
 }
 
 /** Nothing: done. A list: the messages it is answered with, none for an empty dump. */
@@ -166,6 +168,7 @@ export class Replier {
     if (refusal?.message !== undefined) add(1, new TextEncoder().encode(`${refusal.message}\0`))
     if (refusal?.offset !== undefined) add(2, number(refusal.offset))
     if (refusal?.missing !== undefined) add(5, number(refusal.missing))
+    if (refusal?.missingIn !== undefined) add(6, number(refusal.missingIn))
     const flags = NLM_F_CAPPED | (writer.length > before ? NLM_F_ACK_TLVS : 0)
     this.#message(NLMSG_ERROR, flags, request.sequence, writer.bytes.subarray(0, writer.length))
   }

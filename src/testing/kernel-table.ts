@@ -24,8 +24,10 @@ export function kernelTable(table: AttributeTable): AttributeTable {
 }
 
 function kernelType(type: AttributeType<never, unknown>): AttributeType<never, unknown> {
-  const { entry, fields } = type as Omit<typeof type, 'fields'> & { readonly fields?: () => AttributeTable }
+  const { entry, fields } = type
   if (entry !== undefined) return listOf(kernelType(entry))
+  // One that depends on what stands beside it, or has a header of its own, writes itself.
+  if (fields === undefined || type.deferred === true || type.fieldsAt !== undefined) return type
   // A function: tables may refer to each other in a circle.
-  return fields === undefined ? type : nested(() => kernelTable(fields()))
+  return nested(() => kernelTable(fields({}) as AttributeTable))
 }

@@ -71,7 +71,7 @@ function noteTable(found: Found, table: AttributeTable, where: string): void {
     for (const type of [row.type, row.instead?.type]) {
       if (isStructure(type)) noteStructure(found, type, `${where}.${row.key}`)
       noteNames(found, (type as { readonly names?: unknown } | undefined)?.names, `${where}.${row.key}`)
-      const inner = type?.fields?.()
+      const inner = type?.fields?.({})
       if (isTable(inner)) noteTable(found, inner, `${where}.${row.key}`)
     }
   }

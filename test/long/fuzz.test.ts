@@ -57,7 +57,7 @@ function writeAttributes(writer: Writer, table: AttributeTable, depth: number): 
   for (let index = 0; index < count && rows.length > 0; index++) {
     const row = pick(rows)
     const start = writer.beginAttribute(random(12) === 0 ? random(0x10000) : row.number)
-    const inner = row.type.fields?.() as AttributeTable | undefined
+    const inner = row.type.fields?.({}) as AttributeTable | undefined
     const choice = random(10)
     if (inner !== undefined && depth < 6 && choice > 0) writeAttributes(writer, inner, depth + 1)
     else if (row.type.entry !== undefined && choice > 3) writeList(writer, depth)

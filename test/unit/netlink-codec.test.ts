@@ -404,6 +404,18 @@ t.test('the attribute that the kernel points at is named by its path', async (t)
   t.equal(pathOf(1000), undefined)
 })
 
+t.test('the path goes through lists', async (t) => {
+  const rows = Array.from({ length: 3 }, (_, weight) => ({ weight, ports: [1, 2, 3] }))
+  const bytes = encoded(top, { destination: { weight: 1, more: rows } })
+  const pathOf = (offset: number) => pathAtOffset(top, bytes, viewOf(bytes), 0, bytes.length, offset)
+  const paths = new Set(Array.from({ length: bytes.length / 4 }, (_, word) => pathOf(word * 4)))
+  for (const at of [0, 1, 2]) {
+    for (const rest of ['', '.weight', '.ports', '.ports[0]', '.ports[2]']) {
+      t.ok(paths.has(`destination.more[${at}]${rest}`), `more[${at}]${rest}`)
+    }
+  }
+})
+
 t.test('a row that is made up at run time is everywhere at once', async (t) => {
   const more = {
     ...rows,

@@ -144,9 +144,10 @@ t.test('an acknowledgement: number, words, place', async (t) => {
     [1, text('Unknown device type\0')],
     [2, number(44)],
     [5, number(3)],
+    [6, number(20)],
     [77, number(1)],
   ] as const
-  const wanted = { errno: -22, message: 'Unknown device type', offset: 44, missing: 3 }
+  const wanted = { errno: -22, message: 'Unknown device type', offset: 44, missing: 3, missingIn: 20 }
   const header = request.subarray(0, 16)
   t.same(acknowledged(acknowledgement(0, header, []), NLMSG_ERROR, NLM_F_CAPPED), { errno: 0 })
   t.same(acknowledged(acknowledgement(-2, header, details), NLMSG_ERROR, NLM_F_CAPPED), { errno: -2 })

@@ -140,6 +140,42 @@ t.test('what a link cannot be is refused with the path that the caller knows', a
   t.equal(kernel.requests.length, 0)
 })
 
+t.test('what the kernel points at in the data of a link is told by its path', async (t) => {
+  /** Of a request: where the last of these attributes stands, each within the one before. */
+  const placeOf = (request: FakeRequest, numbers: readonly number[], header = 0): number => {
+    const view = viewOf(request.bytes)
+    let at = 32
+    for (const [depth, number] of numbers.entries()) {
+      // Only the other end of a veth pair has a header of its own: the last but one of its four.
+      if (depth > 0) at += 4 + (depth === 3 ? header : 0)
+      while ((view.getUint16(at + 2, true) & 0x3fff) !== number) at += (view.getUint16(at, true) + 3) & ~3
+    }
+    return at
+  }
+  const path = async (
+    input: Parameters<Rtnetlink['links']['add']>[0],
+    refusal: (request: FakeRequest) => object,
+  ): Promise<string | undefined> => {
+    const { rt } = await open((request) => ({ code: 'EINVAL', ...refusal(request) }))
+    return (await failure(rt.links.add(input))).attribute?.path
+  }
+  const tunnel = { kind: 'ipip', name: 't', mtu: 1400, data: { local: '192.0.2.1', ttl: 7 } } as const
+  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [4]) })), 'mtu')
+  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [18, 2]) })), 'info.data')
+  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [18, 2, 4]) })), 'info.data.ttl')
+  t.equal(
+    await path({ ...tunnel, kind: 'gre' }, (sent) => ({ offset: placeOf(sent, [18, 2, 8]) })),
+    'info.data.ttl',
+  )
+  t.equal(
+    await path(tunnel, (sent) => ({ missing: 3, missingIn: placeOf(sent, [18, 2]) })),
+    'info.data.remote',
+  )
+  t.equal(await path(tunnel, () => ({ missing: 5 })), 'link')
+  const veth = { kind: 'veth', name: 'v', data: { peer: { name: 'w', mtu: 1 } } } as const
+  t.equal(await path(veth, (sent) => ({ offset: placeOf(sent, [18, 2, 1, 4], 16) })), 'info.data.peer.mtu')
+})
+
 t.test('what the kernel says about a kind that it lacks, or about permission', async (t) => {
   const { rt } = await open(() => ({ code: 'EOPNOTSUPP', message: 'Unknown device type' }))
   t.match(await failure(rt.links.add({ kind: 'dummy', name: 'd0' })), {
