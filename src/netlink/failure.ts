@@ -13,6 +13,8 @@ export interface Target {
   readonly table?: FieldsTable | undefined
   /** Bytes before the first attribute, message header included: 20 for generic netlink. */
   readonly headerBytes?: number | undefined
+  /** The caller's path of an attribute, where that is not the table's own. */
+  readonly pathOf?: ((path: string) => string) | undefined
   /** What to do about an error number, if anything is known. */
   readonly hint?: ((acknowledged: Acknowledgement) => string | undefined) | undefined
 }
@@ -35,7 +37,7 @@ export function kernelErrorOf(
 
 function attributeOf(
   { offset, missing, missingIn }: Acknowledgement,
-  { table, headerBytes }: Target,
+  { table, headerBytes, pathOf = (path) => path }: Target,
   message: () => Uint8Array,
 ): { path: string; offset: number } | undefined {
   if (table === undefined || headerBytes === undefined) return undefined
@@ -46,14 +48,13 @@ function attributeOf(
   try {
     if (offset !== undefined) {
       const place = placeAt(offset)
-      return place && { path: place.path, offset }
+      return place && { path: pathOf(place.path), offset }
     }
     if (missing === undefined) return undefined
     const nest = missingIn === undefined ? undefined : placeAt(missingIn)
     const key = (missingIn === undefined ? table : nest?.fields)?.byNumber.get(missing)?.key
-    return key === undefined
-      ? undefined
-      : { path: nest === undefined ? key : `${nest.path}.${key}`, offset: missingIn ?? 0 }
+    if (key === undefined) return undefined
+    return { path: pathOf(nest === undefined ? key : `${nest.path}.${key}`), offset: missingIn ?? 0 }
   } catch {
     return undefined
   }

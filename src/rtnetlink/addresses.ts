@@ -155,10 +155,21 @@ export class Addresses {
           lifetime,
         },
         path: 'address',
+        callersPath: (path) => callersPath(path, input),
       },
       options,
     )
   }
+}
+
+/** The input's words for IFA_LOCAL, IFA_ADDRESS and IFA_CACHEINFO. */
+function callersPath(path: string, { peer, preferredSeconds }: InterfaceAddressInput): string {
+  if (path === 'address.local') return 'address.address'
+  if (path === 'address.address') return peer === undefined ? path : 'address.peer'
+  if (!path.startsWith('address.lifetime')) return path
+  // Where it is not given, both are `validSeconds`.
+  const isPreferred = preferredSeconds !== undefined && path.endsWith('.preferredSeconds')
+  return isPreferred ? 'address.preferredSeconds' : 'address.validSeconds'
 }
 
 export function prefixOf(

@@ -145,7 +145,7 @@ export class Links {
           table,
           record: { ...record, link, info: { kind, data: dataOf(input, namespaces) } },
           path: 'link',
-          callersPath: (path) => path.replace('link.info.', 'link.'),
+          callersPath,
           hint: ({ errno }) =>
             errno === -95
               ? `The kernel has no links of kind ${kind}, or cannot load their module`
@@ -173,6 +173,7 @@ export class Links {
           table,
           record,
           path: 'link',
+          callersPath,
         },
         options,
       )
@@ -227,6 +228,9 @@ export class Links {
 }
 
 const get = { type: message.getLink, header: linkHeader, table, path: 'link' } as const
+
+const callersPath = (path: string): string =>
+  path.replace('link.info.', 'link.').replace(/\bnetnsFd$/, 'netns')
 
 function dataOf(input: LinkInput, namespaces: HeldNamespaces): object | undefined {
   if (input.kind !== 'veth') return input.data

@@ -30,7 +30,7 @@ export interface RouteMessage<F extends Layout = Layout> {
   readonly head: StructureInput<F>
   readonly table: AttributeTable
   readonly record: object
-  /** What a ValidationError's path begins with. */
+  /** What an error's path begins with. */
   readonly path: string
   /** Where the caller's input is flatter than the wire: the path that the caller knows. */
   readonly callersPath?: ((path: string) => string) | undefined
@@ -92,12 +92,13 @@ export class Requests {
 }
 
 function requestOf<F extends Layout>(sent: RouteMessage<F>): Request {
-  const { type, flags = 0, header, head, table, record, path } = sent
+  const { type, flags = 0, header, head, table, record, path, callersPath = (known: string) => known } = sent
   return {
     operation: sent.operation,
     object: sent.object,
     table,
     headerBytes: NLMSG_HDRLEN + header.bytes,
+    pathOf: (inner) => callersPath(`${path}.${inner}`),
     hint: (acknowledged) => sent.hint?.(acknowledged) ?? generalHint(acknowledged),
     write(writer, more, sequence) {
       const start = writer.beginMessage(type, flags | more, sequence)
@@ -109,8 +110,7 @@ function requestOf<F extends Layout>(sent: RouteMessage<F>): Request {
       try {
         table.encode(writer, record, path)
       } catch (error) {
-        const { callersPath } = sent
-        throw isValidationError(error) && callersPath ? relocated(error, callersPath(error.path)) : error
+        throw isValidationError(error) ? relocated(error, callersPath(error.path)) : error
       }
       writer.endMessage(start)
     },

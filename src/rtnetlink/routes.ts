@@ -224,6 +224,8 @@ export class Routes {
           metrics: input.mtu === undefined ? undefined : { mtu: input.mtu },
         },
         path: 'route',
+        callersPath: (path) =>
+          path.replace(/^route\.metrics(\.mtu)?$/, 'route.mtu').replace('route.via', 'route.gateway'),
       },
       options,
     )

@@ -256,14 +256,14 @@ kernelTest('a link of index 0 is none, and changes no group', {}, async (t, sand
   t.equal((await links.get('lo')).mtu, before)
 })
 
-kernelTest('what the kernel refuses in the data of a link is named', {}, async (t, sandbox) => {
+kernelTest('what the kernel refuses is named as the caller named it', {}, async (t, sandbox) => {
   const { links } = (await sandbox(one)).hosts.one.rtnetlink
   // One byte where the kernel's policy has four.
   const short = (type: number) => ({ unknown: [{ type, bytes: new Uint8Array(1) }] })
   t.match(await failure(links.add({ kind: 'bridge', name: 'br0', data: short(1) })), {
-    attribute: { path: 'info.data.forwardDelay' },
+    attribute: { path: 'link.data.forwardDelay' },
   })
   t.match(await failure(links.add({ kind: 'veth', name: 'v', data: { peer: { name: 'w', ...short(4) } } })), {
-    attribute: { path: 'info.data.peer.mtu' },
+    attribute: { path: 'link.data.peer.mtu' },
   })
 })

@@ -1,6 +1,7 @@
 /** What rtnetlink clients send, and how they read what a kernel may answer. */
 import t from 'tap'
 import type { KernelError } from '../../src/errors/index.js'
+import { NetworkNamespace } from '../../src/net/index.js'
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, viewOf, Writer } from '../../src/netlink/index.js'
 import { Rtnetlink } from '../../src/rtnetlink/index.js'
 import { addressHeader, linkHeader, routeHeader } from '../../src/rtnetlink/headers.js'
@@ -125,6 +126,8 @@ t.test('what a link cannot be is refused with the path that the caller knows', a
     [rt.links.set(1, { mtu: 1.5 }), 'link.mtu'],
     [rt.links.set(2 ** 40, { mtu: 1 }), 'link.index'],
     [rt.addresses.add({ device: 1, address: '10.0.0.1/33' }), 'address.address'],
+    [rt.addresses.add({ device: 1, address: '10.0.0.1/8', validSeconds: -1 }), 'address.validSeconds'],
+    [rt.routes.add({ destination: '10.0.0.0/8', mtu: -1 }), 'route.mtu'],
     [rt.addresses.add({ device: 1, address: '10.0.0.1/8', flags: ['nodad' as 'no-dad'] }), 'address.flags'],
     [rt.addresses.add({ device: 1, address: '10.0.0.1/8', scope: 'planet' as 'site' }), 'address.scope'],
     [rt.routes.add({ destination: 'default' }), 'route.destination'],
@@ -140,7 +143,7 @@ t.test('what a link cannot be is refused with the path that the caller knows', a
   t.equal(kernel.requests.length, 0)
 })
 
-t.test('what the kernel points at in the data of a link is told by its path', async (t) => {
+t.test('what the kernel points at is told by the path that the caller knows', async (t) => {
   /** Of a request: where the last of these attributes stands, each within the one before. */
   const placeOf = (request: FakeRequest, numbers: readonly number[], header = 0): number => {
     const view = viewOf(request.bytes)
@@ -152,28 +155,54 @@ t.test('what the kernel points at in the data of a link is told by its path', as
     }
     return at
   }
-  const path = async (
-    input: Parameters<Rtnetlink['links']['add']>[0],
+  const pathOf = async (
+    work: (rt: Rtnetlink) => Promise<unknown>,
     refusal: (request: FakeRequest) => object,
   ): Promise<string | undefined> => {
     const { rt } = await open((request) => ({ code: 'EINVAL', ...refusal(request) }))
-    return (await failure(rt.links.add(input))).attribute?.path
+    return (await failure(work(rt))).attribute?.path
   }
+  const path = (input: Parameters<Rtnetlink['links']['add']>[0], refusal: (request: FakeRequest) => object) =>
+    pathOf((rt) => rt.links.add(input), refusal)
   const tunnel = { kind: 'ipip', name: 't', mtu: 1400, data: { local: '192.0.2.1', ttl: 7 } } as const
-  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [4]) })), 'mtu')
-  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [18, 2]) })), 'info.data')
-  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [18, 2, 4]) })), 'info.data.ttl')
+  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [4]) })), 'link.mtu')
+  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [18, 2]) })), 'link.data')
+  t.equal(await path(tunnel, (sent) => ({ offset: placeOf(sent, [18, 2, 4]) })), 'link.data.ttl')
   t.equal(
     await path({ ...tunnel, kind: 'gre' }, (sent) => ({ offset: placeOf(sent, [18, 2, 8]) })),
-    'info.data.ttl',
+    'link.data.ttl',
   )
   t.equal(
     await path(tunnel, (sent) => ({ missing: 3, missingIn: placeOf(sent, [18, 2]) })),
-    'info.data.remote',
+    'link.data.remote',
   )
-  t.equal(await path(tunnel, () => ({ missing: 5 })), 'link')
+  t.equal(await path(tunnel, () => ({ missing: 5 })), 'link.link')
   const veth = { kind: 'veth', name: 'v', data: { peer: { name: 'w', mtu: 1 } } } as const
-  t.equal(await path(veth, (sent) => ({ offset: placeOf(sent, [18, 2, 1, 4], 16) })), 'info.data.peer.mtu')
+  t.equal(await path(veth, (sent) => ({ offset: placeOf(sent, [18, 2, 1, 4], 16) })), 'link.data.peer.mtu')
+
+  await using namespace = NetworkNamespace.open()
+  const moved = (rt: Rtnetlink) => rt.links.set(1, { netns: { fd: namespace.fd } })
+  t.equal(await pathOf(moved, (sent) => ({ offset: placeOf(sent, [28]) })), 'link.netns')
+
+  const given = { device: 1, address: '10.0.0.1/8', validSeconds: 1 } as const
+  const address = (more: object, number: number) =>
+    pathOf(
+      (rt) => rt.addresses.add({ ...given, ...more }),
+      () => ({ missing: number }),
+    )
+  t.equal(await address({}, 1), 'address.address')
+  t.equal(await address({}, 2), 'address.address')
+  t.equal(await address({ peer: '10.0.0.2/8' }, 1), 'address.peer')
+  t.equal(await address({ peer: '10.0.0.2/8' }, 2), 'address.address')
+  t.equal(await address({}, 6), 'address.validSeconds')
+  const route = (number: number) =>
+    pathOf(
+      (rt) => rt.routes.add({ destination: '10.0.0.0/8' }),
+      () => ({ missing: number }),
+    )
+  t.equal(await route(18), 'route.gateway')
+  t.equal(await route(8), 'route.mtu')
+  t.equal(await route(7), 'route.source')
 })
 
 t.test('what the kernel says about a kind that it lacks, or about permission', async (t) => {
