@@ -79,7 +79,9 @@ export class Addresses {
   ): Promise<InterfaceAddress[]> {
     const operation = 'rtnetlink.listAddresses'
     const device =
-      filter.device === undefined ? undefined : await this.#requests.index(filter.device, operation, options)
+      filter.device === undefined
+        ? undefined
+        : await this.#requests.index(filter.device, 'device', operation, options)
     const all = await this.#requests.dump(
       {
         operation,
@@ -142,7 +144,7 @@ export class Addresses {
           family: own.family,
           prefixLength: (peer ?? own).length,
           scope: input.scope ?? (own.address.startsWith('127.') ? 'host' : 'universe'),
-          index: await this.#requests.index(input.device, operation, options),
+          index: await this.#requests.index(input.device, 'address.device', operation, options),
         },
         table,
         record: {

@@ -1,10 +1,10 @@
 import type { Netns } from '../net/index.js'
-import type { CallOptions, Decoded, Encodable, ReadReply } from '../netlink/index.js'
+import { type CallOptions, type Decoded, type Encodable, isObject, type ReadReply } from '../netlink/index.js'
 import { ValidationError } from '../errors/index.js'
 import { type linkFlags, linkHeader, type linkType } from './headers.js'
 import { kinds, type LinkKind, type peer } from './kinds.js'
 import { type HeldNamespaces, holdingNamespaces } from './namespaces.js'
-import { createOnly, type Device, type Requests, unlessAbsent } from './requests.js'
+import { checkedIndex, createOnly, type Device, type Requests, unlessAbsent } from './requests.js'
 import { link as table, type LinkData, type LinkDataInput, message } from './wire.js'
 
 type Wire = Decoded<typeof table>
@@ -110,8 +110,9 @@ export class Links {
         ...get,
         operation: 'rtnetlink.getLink',
         object: { device },
-        head: named ? {} : { index: device },
+        head: named ? {} : { index: checkedIndex(device, 'device') },
         record: named ? { name: device } : {},
+        callersPath: () => 'device',
       },
       readLink,
       options,
@@ -133,7 +134,10 @@ export class Links {
     const operation = 'rtnetlink.addLink'
     await holdingNamespaces(async (namespaces) => {
       const { head, record } = await this.#changes(input, operation, namespaces, options)
-      const link = input.link === undefined ? undefined : await this.#index(input.link, operation, options)
+      const link =
+        input.link === undefined
+          ? undefined
+          : await this.#requests.index(input.link, 'link.link', operation, options)
       await this.#requests.execute(
         {
           operation,
@@ -160,7 +164,7 @@ export class Links {
   async set(device: Device, changes: LinkChanges, options?: CallOptions): Promise<void> {
     const operation = 'rtnetlink.setLink'
     // By its index in any case: with a name that is absent and a group, the kernel would change the whole group.
-    const index = await this.#index(device, operation, options)
+    const index = await this.#requests.index(device, 'device', operation, options)
     await holdingNamespaces(async (namespaces) => {
       const { head, record } = await this.#changes(changes, operation, namespaces, options)
       await this.#requests.execute(
@@ -189,17 +193,14 @@ export class Links {
         object: { device },
         type: message.deleteLink,
         header: linkHeader,
-        head: named ? {} : { index: device },
+        head: named ? {} : { index: checkedIndex(device, 'device') },
         table,
         record: named ? { name: device } : {},
         path: 'link',
+        callersPath: () => 'device',
       },
       options,
     )
-  }
-
-  #index(device: Device, operation: string, options: CallOptions | undefined): Promise<number> {
-    return this.#requests.index(device, operation, options)
   }
 
   /** The part of a message that `add` and `set` have in common. */
@@ -220,7 +221,7 @@ export class Links {
             ? undefined
             : master === null
               ? 0
-              : await this.#index(master, operation, options),
+              : await this.#requests.index(master, 'link.master', operation, options),
         netnsFd: netns === undefined ? undefined : namespaces.hold(netns),
       },
     }
@@ -234,7 +235,10 @@ const callersPath = (path: string): string =>
 
 function dataOf(input: LinkInput, namespaces: HeldNamespaces): object | undefined {
   if (input.kind !== 'veth') return input.data
-  const { netns, ...peer } = input.data.peer
+  // Callers of JavaScript leave out what they like.
+  const given = (input.data as { readonly peer?: PeerInput } | undefined)?.peer
+  if (!isObject(given)) throw new ValidationError('link.data.peer', given, 'the other end: an object')
+  const { netns, ...peer } = given
   return { peer: { ...peer, netnsFd: netns === undefined ? undefined : namespaces.hold(netns) } }
 }
 

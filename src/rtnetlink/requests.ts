@@ -64,13 +64,9 @@ export class Requests {
     return this.#connection.dump(requestOf(sent), read, options)
   }
 
-  /** The index of a link. Throws ENODEV, as the operation that it is needed for. */
-  async index(device: Device, operation: string, options?: CallOptions): Promise<number> {
-    if (typeof device === 'number') {
-      // The kernel takes index 0 for none given, and a group beside it for every link of the group (rtnl_newlink).
-      if (Number.isInteger(device) && device >= 1) return device
-      throw new ValidationError('device', device, "a link's name, or its index from 1")
-    }
+  /** The index of a link, which the caller gave at `path`. Throws ENODEV, as the operation that it is needed for. */
+  async index(device: Device, path: string, operation: string, options?: CallOptions): Promise<number> {
+    if (typeof device !== 'string') return checkedIndex(device, path)
     const found = await this.query(
       {
         operation,
@@ -80,7 +76,8 @@ export class Requests {
         head: {},
         table: link,
         record: { name: device, extendedMask: ['skip-statistics'] },
-        path: 'device',
+        path,
+        callersPath: () => path,
       },
       (bytes, view, offset, end, type) =>
         type === message.newLink ? linkHeader.read(bytes, view, offset, end - offset, {}).index : undefined,
@@ -89,6 +86,12 @@ export class Requests {
     if (found[0] === undefined) throw new KernelError({ errno: -19, operation, object: { device } })
     return found[0]
   }
+}
+
+/** The kernel takes index 0 for none given, and a group beside it for every link of the group (rtnl_newlink). */
+export function checkedIndex(device: number, path: string): number {
+  if (Number.isInteger(device) && device >= 1 && device <= 0x7fff_ffff) return device
+  throw new ValidationError(path, device, "a link's name, or its index from 1")
 }
 
 function requestOf<F extends Layout>(sent: RouteMessage<F>): Request {

@@ -127,7 +127,9 @@ export class Routes {
     const operation = 'rtnetlink.listRoutes'
     const wanted = filter.table ?? routeTable.main
     const device =
-      filter.device === undefined ? undefined : await this.#requests.index(filter.device, operation, options)
+      filter.device === undefined
+        ? undefined
+        : await this.#requests.index(filter.device, 'device', operation, options)
     const families = filter.family === undefined ? (['ipv4', 'ipv6'] as const) : [filter.family]
     const found: Route[] = []
     for (const family of families) {
@@ -183,12 +185,12 @@ export class Routes {
     const to = prefixOf('route.destination', input.destination)
     const from = input.from === undefined ? undefined : prefixOf('route.from', input.from)
     const number = input.table ?? routeTable.main
-    const index = async (device: Device | undefined): Promise<number | undefined> =>
-      device === undefined ? undefined : await this.#requests.index(device, operation, options)
+    const index = async (device: Device | undefined, path: string): Promise<number | undefined> =>
+      device === undefined ? undefined : await this.#requests.index(device, path, operation, options)
     const hops = await Promise.all(
       (input.nextHops ?? []).map(async (hop, position) => ({
         ...gatewayOf(hop.gateway, to.family, `route.nextHops[${position}].gateway`),
-        device: await index(hop.device),
+        device: await index(hop.device, `route.nextHops[${position}].device`),
         weight: hop.weight,
         flags: hop.onlink === true ? ['onlink'] : [],
       })),
@@ -216,7 +218,7 @@ export class Routes {
           destination: to.length === 0 ? undefined : to.address,
           from: from?.address,
           ...gatewayOf(input.gateway, to.family, 'route.gateway'),
-          device: await index(input.device),
+          device: await index(input.device, 'route.device'),
           nextHops: input.nextHops === undefined ? undefined : hops,
           table: number,
           source: input.source,
