@@ -1,4 +1,4 @@
-import { type AddressFamily, parsePrefix } from '../address/index.js'
+import { type AddressFamily, parseAddress, parsePrefix } from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
 import type { CallOptions, Decoded, ReadReply } from '../netlink/index.js'
 import { addressHeader, type scope as scopes } from './headers.js'
@@ -127,7 +127,8 @@ export class Addresses {
     options: CallOptions | undefined,
   ): Promise<void> {
     const own = prefixOf('address.address', input.address)
-    const peer = input.peer === undefined ? undefined : prefixOf('address.peer', input.peer)
+    const peer = input.peer === undefined ? undefined : prefixOf('address.peer', input.peer, own.family)
+    if (input.broadcast !== undefined) checkFamily('address.broadcast', input.broadcast, own.family)
     const { preferredSeconds, validSeconds } = input
     const lifetime =
       preferredSeconds === undefined && validSeconds === undefined
@@ -177,11 +178,23 @@ function callersPath(path: string, { peer, preferredSeconds }: InterfaceAddressI
 export function prefixOf(
   path: string,
   text: string,
+  family?: AddressFamily,
 ): { family: AddressFamily; address: string; length: number } {
   const prefix = typeof text === 'string' ? parsePrefix(text) : undefined
-  if (prefix === undefined) throw new ValidationError(path, text, 'an address with the length of its prefix')
+  if (prefix === undefined || (family !== undefined && prefix.family !== family)) {
+    throw new ValidationError(path, text, `${addressOf[family ?? 'any']} with the length of its prefix`)
+  }
   return prefix
 }
+
+/** Of 16 bytes where 4 are right the kernel would take the first 4, in silence. */
+export function checkFamily(path: string, address: string, family: AddressFamily): void {
+  const bytes = typeof address === 'string' ? parseAddress(address) : undefined
+  if (bytes?.length !== (family === 'ipv4' ? 4 : 16))
+    throw new ValidationError(path, address, addressOf[family])
+}
+
+const addressOf = { any: 'an address', ipv4: 'an IPv4 address', ipv6: 'an IPv6 address' } as const
 
 const readAddress: ReadReply<InterfaceAddress> = (bytes, view, offset, end, type) => {
   if (type !== message.newAddress) return undefined

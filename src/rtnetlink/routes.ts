@@ -1,7 +1,7 @@
 import { type AddressFamily, familyOf, isIPv4, isIPv6 } from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
 import type { CallOptions, Decoded, ReadReply } from '../netlink/index.js'
-import { prefixOf } from './addresses.js'
+import { checkFamily, prefixOf } from './addresses.js'
 import {
   type routeFlags,
   routeHeader,
@@ -183,7 +183,8 @@ export class Routes {
   ): Promise<void> {
     const deleting = type === message.deleteRoute
     const to = prefixOf('route.destination', input.destination)
-    const from = input.from === undefined ? undefined : prefixOf('route.from', input.from)
+    const from = input.from === undefined ? undefined : prefixOf('route.from', input.from, to.family)
+    if (input.source !== undefined) checkFamily('route.source', input.source, to.family)
     const number = input.table ?? routeTable.main
     const index = async (device: Device | undefined, path: string): Promise<number | undefined> =>
       device === undefined ? undefined : await this.#requests.index(device, path, operation, options)

@@ -256,6 +256,22 @@ kernelTest('a link of index 0 is none, and changes no group', {}, async (t, sand
   t.equal((await links.get('lo')).mtu, before)
 })
 
+kernelTest('an address of the other family never comes to the kernel', {}, async (t, sandbox) => {
+  const { addresses, routes } = (await sandbox(one)).hosts.one.rtnetlink
+  const wrong: readonly (readonly [Promise<unknown>, string])[] = [
+    [addresses.add({ device: 'lo', address: '10.0.0.1/8', broadcast: '2001:db8::1' }), 'address.broadcast'],
+    [addresses.add({ device: 'lo', address: '10.0.0.2/8', peer: '2001:db8::1/32' }), 'address.peer'],
+    [routes.add({ destination: '10.1.0.0/16', device: 'lo', source: '2001:db8::1' }), 'route.source'],
+  ]
+  for (const [work, path] of wrong) t.match(await failure(work), { name: 'ValidationError', path })
+  const left = await addresses.list({ device: 'lo', family: 'ipv4' })
+  t.same(
+    left.filter(({ address }) => address.startsWith('10.')),
+    [],
+  )
+  t.same(await routes.list({ family: 'ipv4' }), [])
+})
+
 kernelTest('what the kernel refuses is named as the caller named it', {}, async (t, sandbox) => {
   const { links } = (await sandbox(one)).hosts.one.rtnetlink
   // One byte where the kernel's policy has four.
