@@ -35,6 +35,7 @@ function writeRow(writer: Writer, row: TableRow, record: object): void {
 export function writeUnknown(writer: Writer, record: object): void {
   const unknown = (record as { readonly unknown?: readonly UnknownAttribute[] }).unknown
   if (unknown === undefined) return
+  checkUnknown(unknown, 'unknown')
   for (const { type, bytes } of unknown) {
     const start = writer.beginAttribute(type)
     writer.append(bytes)
@@ -70,9 +71,32 @@ export function explainValue(table: FieldsTable, record: object, path: string): 
     const fields = row.type.fields?.(record)
     if (fields !== undefined && !(value instanceof Uint8Array)) fields.explain(value as object, inner)
     try {
-      row.type.write(new Writer(64), value as never, record)
+      const writer = new Writer(64)
+      row.type.write(writer, value as never, record)
+      if (writer.length > mostPayload) throw new InvalidValue(`at most ${mostPayload} bytes in all`)
     } catch (error) {
       throw within(inner, value, error, row.type.expected)
+    }
+  }
+  checkUnknown(
+    (record as { readonly unknown?: unknown }).unknown,
+    path === '' ? 'unknown' : `${path}.unknown`,
+  )
+}
+
+/** An attribute's length is a u16, and counts its header. */
+const mostPayload = 0xffff - NLA_HDRLEN
+
+function checkUnknown(unknown: unknown, path: string): void {
+  if (unknown === undefined) return
+  if (!Array.isArray(unknown)) throw new ValidationError(path, unknown, 'a list of attributes')
+  for (const [index, entry] of unknown.entries()) {
+    const { type, bytes } = (isObject(entry) ? entry : {}) as { type?: unknown; bytes?: unknown }
+    if (!Number.isInteger(type) || (type as number) < 0 || (type as number) > 0xffff) {
+      throw new ValidationError(`${path}[${index}].type`, type, 'an integer from 0 to 65535')
+    }
+    if (!(bytes instanceof Uint8Array) || bytes.length > mostPayload) {
+      throw new ValidationError(`${path}[${index}].bytes`, bytes, `0 to ${mostPayload} bytes`)
     }
   }
 }

@@ -404,6 +404,31 @@ t.test('the attribute that the kernel points at is named by its path', async (t)
   t.equal(pathOf(1000), undefined)
 })
 
+t.test('what is no attribute, or too long for one, is refused with its path', async (t) => {
+  const long = new Uint8Array(65_532)
+  const wrong: readonly (readonly [object, string])[] = [
+    [{ unknown: 7 }, 'unknown'],
+    [{ unknown: [null] }, 'unknown[0].type'],
+    [
+      {
+        unknown: [
+          { type: 1, bytes: new Uint8Array(1) },
+          { type: -1, bytes: long },
+        ],
+      },
+      'unknown[1].type',
+    ],
+    [{ destination: { unknown: [{ type: 9, bytes: [1] }] } }, 'destination.unknown[0].bytes'],
+    [{ destination: { unknown: [{ type: 9, bytes: long }] } }, 'destination.unknown[0].bytes'],
+    [{ destination: { ports: Array(10_000).fill(1) } }, 'destination.ports'],
+  ]
+  for (const [value, path] of wrong) {
+    for (const codec of [compiled(top), walking(top)]) {
+      t.throws(() => codec.encode(new Writer(), value), { name: 'ValidationError', path })
+    }
+  }
+})
+
 t.test('the path goes through lists', async (t) => {
   const rows = Array.from({ length: 3 }, (_, weight) => ({ weight, ports: [1, 2, 3] }))
   const bytes = encoded(top, { destination: { weight: 1, more: rows } })
