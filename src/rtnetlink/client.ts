@@ -9,6 +9,7 @@ import {
 } from '../netlink/index.js'
 import { Addresses } from './addresses.js'
 import { FouPorts } from './fou.js'
+import { LateSocket } from './late-socket.js'
 import { Links } from './links.js'
 import { Requests } from './requests.js'
 import { Routes } from './routes.js'
@@ -19,7 +20,7 @@ export interface RtnetlinkOptions {
   readonly netns?: Netns | undefined
   /** Something else than the addon's socket. It is closed with the client. */
   readonly transport?: Transport | undefined
-  /** The same for generic netlink, which `fou` speaks. */
+  /** The same for generic netlink, which `fou` speaks: else a socket that is opened at its first use. */
   readonly genericTransport?: Transport | undefined
   /** How long to wait for an answer; 10,000 unless said. */
   readonly deadlineMilliseconds?: CallOptions['deadlineMilliseconds']
@@ -41,35 +42,37 @@ export class Rtnetlink {
   /** UDP ports that take tunnelled packets (the generic family `fou`). */
   readonly fou: FouPorts
   readonly #connection: Connection
-  #generic: Connection | undefined
+  readonly #generic: Connection
 
-  private constructor(options: RtnetlinkOptions) {
-    const { netns } = options
-    const transport = options.transport ?? openSocket({ protocol: NETLINK_ROUTE, netns })
+  private constructor(transport: Transport, generic: Transport, options: RtnetlinkOptions) {
     this.#connection = new Connection(transport, options)
+    this.#generic = new Connection(generic, options)
     const requests = new Requests(this.#connection)
     this.links = new Links(requests)
     this.addresses = new Addresses(requests)
     this.routes = new Routes(requests)
-    this.fou = new FouPorts(() => {
-      this.#generic ??= new Connection(
-        options.genericTransport ?? openSocket({ protocol: NETLINK_GENERIC, netns }),
-        options,
-      )
-      return this.#generic
-    })
+    this.fou = new FouPorts(this.#generic)
   }
 
   /** Throws UnsupportedError if this platform has no addon. */
   // eslint-disable-next-line @typescript-eslint/require-await -- like every other client's; opening may come to wait
   static async open(options: RtnetlinkOptions = {}): Promise<Rtnetlink> {
-    return new Rtnetlink(options)
+    const { netns, transport } = options
+    let generic = options.genericTransport
+    try {
+      generic ??= new LateSocket(NETLINK_GENERIC, netns)
+      return new Rtnetlink(transport ?? openSocket({ protocol: NETLINK_ROUTE, netns }), generic, options)
+    } catch (error) {
+      transport?.close()
+      generic?.close()
+      throw error
+    }
   }
 
   /** Closes its descriptors. */
   close(): void {
     this.#connection.close()
-    this.#generic?.close()
+    this.#generic.close()
   }
 
   /** The same, for `await using`. */

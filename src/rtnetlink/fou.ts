@@ -21,12 +21,12 @@ export interface FouPortInput extends Encodable<typeof table> {
  * they had come without. The sending side is an ipip, sit or gre link with `encapsulation`.
  */
 export class FouPorts {
-  readonly #connect: () => Connection
-  #family: Promise<GenericFamily> | undefined
+  readonly #connection: Connection
+  #family: GenericFamily | undefined
 
   /** @internal */
-  constructor(connect: () => Connection) {
-    this.#connect = connect
+  constructor(connection: Connection) {
+    this.#connection = connection
   }
 
   /** The ports that are open. */
@@ -66,12 +66,13 @@ export class FouPorts {
   }
 
   async #open(options: CallOptions | undefined): Promise<GenericFamily> {
-    // Opened at the first use: it loads the module, and most users never need it.
-    this.#family ??= GenericFamily.open(this.#connect(), FOU_GENL_NAME, FOU_GENL_VERSION, options)
+    if (this.#family !== undefined) return this.#family
     try {
-      return await this.#family
+      // At the first use: most users never need it. Of several first callers each asks by itself, for the signal and the
+      // deadline of one are nothing to the others.
+      this.#family = await GenericFamily.open(this.#connection, FOU_GENL_NAME, FOU_GENL_VERSION, options)
+      return this.#family
     } catch (error) {
-      this.#family = undefined
       if (!isKernelError(error, 'ENOENT')) throw error
       throw new UnsupportedError('fou', 'the kernel module fou (CONFIG_NET_FOU), loaded on the host', {
         cause: error,

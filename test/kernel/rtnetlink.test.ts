@@ -1,5 +1,6 @@
 /** Links, addresses and routes as the running kernel has them: what is made is read back, what is wrong is refused. */
 import type { KernelError } from '../../src/errors/index.js'
+import { NetworkNamespace } from '../../src/net/index.js'
 import { Rtnetlink } from '../../src/rtnetlink/index.js'
 import { kernelTest } from './kernel-test.js'
 
@@ -232,6 +233,26 @@ kernelTest('the namespace may be a descriptor, a path or a process', {}, async (
   t.equal(await here.links.find('br7'), undefined)
   here.close()
 })
+
+kernelTest(
+  'fou stays in the namespace that the client was opened in, whatever its name is then',
+  {},
+  async (t) => {
+    const name = `viaduct-fou-${process.pid}`
+    const namespace = NetworkNamespace.createNamed(name)
+    const rt = await Rtnetlink.open({ netns: name })
+    namespace.close()
+    NetworkNamespace.delete(name)
+    try {
+      // On a kernel without fou that is what is missing, and not the namespace.
+      const ports = await rt.fou.list().catch((error: unknown) => error)
+      if (Array.isArray(ports)) t.same(ports, [])
+      else t.match(ports, { name: 'UnsupportedError', feature: 'fou' })
+    } finally {
+      rt.close()
+    }
+  },
+)
 
 kernelTest('a thousand links and routes in one list', { timeoutSeconds: 120 }, async (t, sandbox) => {
   const { links, routes } = (await sandbox(one)).hosts.one.rtnetlink

@@ -239,6 +239,38 @@ t.test('what the kernel says about a kind that it lacks, or about permission', a
   })
 })
 
+t.test('the transport for fou is closed with the client, used or not', async (t) => {
+  const generic = new FakeKernel()
+  const rt = await Rtnetlink.open({ transport: new FakeKernel(), genericTransport: generic })
+  rt.close()
+  await t.rejects(generic.exchange(new Uint8Array(16), 16, 'batch', 1000), { code: 'EBADF' })
+  t.match(await failure(rt.fou.list()), { name: 'KernelError', code: 'EBADF' })
+  t.equal(generic.requests.length, 0)
+  const { rt: own } = await open(() => undefined)
+  own.close()
+  t.match(await failure(own.fou.list()), { name: 'KernelError', code: 'EBADF' }, 'it is not opened any more')
+})
+
+t.test('what is given to a client that cannot be opened is closed', async (t) => {
+  const [transport, genericTransport] = [new FakeKernel(), new FakeKernel()]
+  const netns = 'viaduct-is-not-there'
+  t.match(await failure(Rtnetlink.open({ transport, netns })), { code: 'ENOENT' })
+  t.match(await failure(Rtnetlink.open({ genericTransport, netns })), { code: 'ENOENT' })
+  for (const given of [transport, genericTransport]) {
+    await t.rejects(given.exchange(new Uint8Array(16), 16, 'batch', 1000), { code: 'EBADF' })
+  }
+})
+
+t.test('the first to ask for fou may fail, others do not with it', async (t) => {
+  const generic = new FakeKernel({ families: [{ name: 'fou', handle: () => [] }], synchronous: false })
+  await using rt = await Rtnetlink.open({ transport: new FakeKernel(), genericTransport: generic })
+  generic.disturb({ fails: 'ENOMEM' })
+  const [first, second] = await Promise.allSettled([rt.fou.list(), rt.fou.list()])
+  t.match(first, { status: 'rejected', reason: { code: 'ENOMEM' } })
+  t.match(second, { status: 'fulfilled', value: [] })
+  t.same(await rt.fou.list(), [])
+})
+
 t.test('a link of a kind from the future is told with all that came', async (t) => {
   const unknown = [{ type: 9, bytes: new Uint8Array([1, 2]) }]
   const { rt } = await open(() => [
