@@ -1,6 +1,6 @@
 import type { Netns } from '../net/index.js'
 import { type CallOptions, type Decoded, type Encodable, isObject, type ReadReply } from '../netlink/index.js'
-import { ValidationError } from '../errors/index.js'
+import { MalformedMessageError, ValidationError } from '../errors/index.js'
 import { type linkFlags, linkHeader, type linkType } from './headers.js'
 import { kinds, type LinkKind, type peer } from './kinds.js'
 import { type HeldNamespaces, holdingNamespaces } from './namespaces.js'
@@ -117,7 +117,9 @@ export class Links {
       readLink,
       options,
     )
-    return found[0]!
+    const [link] = found
+    if (link === undefined) throw new MalformedMessageError('acknowledged without a link', 0)
+    return link
   }
 
   /** Makes a link. Throws EEXIST if the name is taken, EOPNOTSUPP if the kernel has no links of this kind. */

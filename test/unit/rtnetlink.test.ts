@@ -275,6 +275,16 @@ t.test('a link of a kind from the future is told with all that came', async (t) 
   const unknown = [{ type: 9, bytes: new Uint8Array([1, 2]) }]
   const { rt } = await open(() => [
     linkReply(
+t.test('an acknowledgement is no link', async (t) => {
+  const { rt } = await open(() => undefined)
+  t.match(await failure(rt.links.get(7)), { name: 'MalformedMessageError' })
+  t.match(
+    await failure(rt.links.find(7)),
+    { name: 'MalformedMessageError' },
+    'nor does it say that there is none',
+  )
+})
+
       { index: 7, type: '4711' },
       { name: 'x0', operationalState: '9', info: { kind: 'future', data: { unknown } } },
     ),
