@@ -225,14 +225,14 @@ export function bytesOf(least = 0, most = 65531): AttributeType<Uint8Array> {
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-/** A NUL-terminated string of at most `most` bytes without the NUL (NLA_NUL_STRING). */
-export function nulString(most: number): AttributeType<string> {
-  const expected = `a string of 1 to ${most} bytes without NUL`
+/** A NUL-terminated string of `least` to `most` bytes without the NUL (NLA_NUL_STRING). */
+export function nulString(most: number, least: 0 | 1 = 1): AttributeType<string> {
+  const expected = `a string of ${least} to ${most} bytes without NUL`
   return {
     name: `string(${most})`,
     expected,
     write(writer, value) {
-      if (typeof value !== 'string' || value.length === 0 || value.length > most)
+      if (typeof value !== 'string' || value.length < least || value.length > most)
         throw new InvalidValue(expected)
       const start = writer.length
       writer.reserve(value.length * 3 + 1)

@@ -40,7 +40,7 @@ export type Link = LinkState &
 /** What the kernel sets on an existing link alone (do_setlink), and ignores when it makes one (rtnl_create_link). */
 const later = ['alias', 'carrier', 'families', 'linkNamespace', 'protocolDown'] as const
 type Given = Omit<Encodable<typeof table>, Told | 'master' | 'link' | (typeof later)[number]>
-type GivenLater = Pick<Encodable<typeof table>, Exclude<(typeof later)[number], 'linkNamespace'>>
+type GivenLater = Pick<Encodable<typeof table>, Exclude<(typeof later)[number], 'alias' | 'linkNamespace'>>
 
 /** What may be said when a link is made, and when it is changed. */
 export interface LinkSettings extends Given {
@@ -77,6 +77,8 @@ export type LinkInput = LinkSettings & {
 export interface LinkChanges extends LinkSettings, GivenLater {
   /** The new name. Older kernels (before 6.2) rename a link only while it is down. */
   readonly name?: string | undefined
+  /** Words about it; null or an empty string takes them away. */
+  readonly alias?: string | null | undefined
 }
 
 /** Links of one network namespace: network interfaces, as one also calls them. */
@@ -168,7 +170,8 @@ export class Links {
     // By its index in any case: with a name that is absent and a group, the kernel would change the whole group.
     const index = await this.#requests.index(device, 'device', operation, options)
     await holdingNamespaces(async (namespaces) => {
-      const { head, record } = await this.#changes(changes, operation, namespaces, options)
+      const { alias, ...more } = changes
+      const { head, record } = await this.#changes(more, operation, namespaces, options)
       await this.#requests.execute(
         {
           operation,
@@ -177,7 +180,7 @@ export class Links {
           header: linkHeader,
           head: { ...head, index },
           table,
-          record,
+          record: { ...record, alias: alias === null ? '' : alias },
           path: 'link',
           callersPath,
         },

@@ -138,7 +138,8 @@ export const link = attributeTable('IFLA', {
   ),
   linkMode: readOnly(17, 'IFLA_LINKMODE', u8),
   info: attribute(18, 'IFLA_LINKINFO', nested(linkInfo)),
-  alias: attribute(20, 'IFLA_IFALIAS', nulString(255)),
+  /** Empty takes it away. */
+  alias: attribute(20, 'IFLA_IFALIAS', nulString(255, 0)),
   /** Of all its time. */
   statistics: readOnly(23, 'IFLA_STATS64', statistics64, {
     instead: { number: 7, constant: 'IFLA_STATS', type: statistics32 },

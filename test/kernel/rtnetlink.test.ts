@@ -234,6 +234,16 @@ kernelTest('the namespace may be a descriptor, a path or a process', {}, async (
   here.close()
 })
 
+kernelTest('the alias of a link is taken away again', {}, async (t, sandbox) => {
+  const { links } = (await sandbox(one)).hosts.one.rtnetlink
+  for (const none of ['', null]) {
+    await links.set('lo', { alias: 'itself' })
+    t.equal((await links.get('lo')).alias, 'itself')
+    await links.set('lo', { alias: none })
+    t.equal((await links.get('lo')).alias, undefined)
+  }
+})
+
 kernelTest(
   'fou stays in the namespace that the client was opened in, whatever its name is then',
   {},

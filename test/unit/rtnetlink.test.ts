@@ -94,6 +94,10 @@ t.test('a link is changed by its index, also when it is named', async (t) => {
   t.equal(sent.flags & (NLM_F_CREATE | NLM_F_REPLACE | NLM_F_EXCL), 0)
   t.match(header(linkHeader, sent), { index: 2, flags: [], change: ['up'] })
   t.same(sent.decode(link, 32), { name: 'eth9', master: 3, group: 5 })
+  for (const alias of ['', null]) {
+    await rt.links.set(2, { alias })
+    t.same(sentTo(kernel, message.newLink).decode(link, 32), { alias: '' }, 'which takes it away')
+  }
   await rt.links.set(2, { master: null })
   t.same(sentTo(kernel, message.newLink).decode(link, 32), { master: 0 })
 
@@ -271,10 +275,6 @@ t.test('the first to ask for fou may fail, others do not with it', async (t) => 
   t.same(await rt.fou.list(), [])
 })
 
-t.test('a link of a kind from the future is told with all that came', async (t) => {
-  const unknown = [{ type: 9, bytes: new Uint8Array([1, 2]) }]
-  const { rt } = await open(() => [
-    linkReply(
 t.test('an acknowledgement is no link', async (t) => {
   const { rt } = await open(() => undefined)
   t.match(await failure(rt.links.get(7)), { name: 'MalformedMessageError' })
@@ -285,6 +285,10 @@ t.test('an acknowledgement is no link', async (t) => {
   )
 })
 
+t.test('a link of a kind from the future is told with all that came', async (t) => {
+  const unknown = [{ type: 9, bytes: new Uint8Array([1, 2]) }]
+  const { rt } = await open(() => [
+    linkReply(
       { index: 7, type: '4711' },
       { name: 'x0', operationalState: '9', info: { kind: 'future', data: { unknown } } },
     ),
