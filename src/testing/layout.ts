@@ -6,7 +6,7 @@ import { familyOf, formatAddress, parseAddress, parsePrefix } from '../address/i
 import { ValidationError } from '../errors/index.js'
 import type { RouteInput } from '../rtnetlink/index.js'
 
-/** Hosts on one wire: two are joined directly, more by a switch. */
+/** Hosts on one wire: two are joined directly, more (at most 255, and as the network has room for) by a switch. */
 export type LinkInput<Name extends string> =
   | readonly Name[]
   | {
@@ -148,6 +148,8 @@ function planLink(
   const number = index + 1
   if (number > 255) throw new ValidationError('links', index + 1, 'at most 255 links')
   if (hosts.length < 2) throw new ValidationError(path, hosts, 'two hosts or more')
+  // Each has a byte of a hardware address of its own, from 1.
+  if (hosts.length > 255) throw new ValidationError(path, hosts.length, 'at most 255 hosts')
   for (const [position, name] of hosts.entries()) {
     known(`${path}[${position}]`, name)
     if (hosts.indexOf(name) !== position)
@@ -158,6 +160,11 @@ function planLink(
   const networks = [networkOf(`${path}.ipv4`, ipv4, 4), networkOf(`${path}.ipv6`, ipv6, 16)].filter(
     (network) => network !== undefined,
   )
+  for (const network of networks) {
+    const most = mostHosts(network)
+    if (hosts.length > most)
+      throw new ValidationError(path, hosts.length, `at most ${most} hosts in its network`)
+  }
   return { hosts, mtu, number, networks, isSwitched: given.switch ?? hosts.length > 2 }
 }
 
@@ -177,6 +184,14 @@ function networkOf(path: string, text: string | null, bytes: 4 | 16): Network | 
     )
   }
   return { base, length: prefix.length }
+}
+
+/** From its base on, which may stand in the middle; the last address of an IPv4 network is its broadcast. */
+function mostHosts({ base, length }: Network): bigint {
+  const size = 1n << BigInt(base.length * 8 - length)
+  const first = base.reduce((value, byte) => value * 256n + BigInt(byte), 0n) % size
+  const most = size - 1n - first - (base.length === 4 ? 1n : 0n)
+  return most < 0n ? 0n : most
 }
 
 /** The first host of a link is .1 in its network, the second .2, and so on. */

@@ -49,6 +49,26 @@ t.test('networks of their own, across a byte, or none', async (t) => {
   t.match(b?.interfaces, [{ address: '192.0.3.0', addresses: ['192.0.3.0/16'] }])
 })
 
+t.test('a link has no more hosts than it has addresses for', async (t) => {
+  const plan = (count: number, more: object = {}) => {
+    const hosts = Array.from({ length: count }, (_, index) => `h${index}`)
+    return planSandbox({ hosts, links: [{ hosts, ...more }] })
+  }
+  const refused = (count: number, more?: object) =>
+    t.throws(() => plan(count, more), { name: 'ValidationError', path: 'links[0]', value: count })
+  t.match(plan(254).hosts.at(-1)?.interfaces, [{ address: '10.0.1.254' }])
+  refused(255)
+  const wide = { ipv4: '10.1.0.0/16' }
+  t.match(plan(255, wide).hosts.at(-1)?.interfaces, [{ hardwareAddress: '02:00:00:00:01:ff' }])
+  refused(256, wide)
+  t.match(plan(2, { ipv4: '192.0.2.0/30' }).hosts[1]?.interfaces, [{ address: '192.0.2.2' }])
+  refused(3, { ipv4: '192.0.2.0/30' })
+  refused(3, { ipv4: '192.0.2.252/24' })
+  refused(2, { ipv4: '192.0.2.1/32' })
+  t.match(plan(3, { ipv4: null, ipv6: 'fd00::/126' }).hosts[2]?.interfaces, [{ address6: 'fd00::3' }])
+  refused(4, { ipv4: null, ipv6: 'fd00::/126' })
+})
+
 t.test('who forwards, and where everything else goes', async (t) => {
   const chain: SandboxLayout<string> = {
     hosts: ['client', 'r1', 'r2', 'server'],
