@@ -42,7 +42,7 @@ export class Served {
 }
 
 /** Without an address one socket for each family: through one for both, IPv4 clients would be called ::ffff:10.0.1.1. */
-async function bothFamilies<T>(
+async function bothFamilies<T extends { close(): unknown }>(
   options: ListenOptions,
   open: (place: ListenOptions) => Promise<T>,
   portOf: (opened: T) => number,
@@ -53,6 +53,7 @@ async function bothFamilies<T>(
     return [first, await open({ ...options, address: '::', ipv6Only: true, port: portOf(first) })]
   } catch (error) {
     if (isKernelError(error, 'EAFNOSUPPORT') || isKernelError(error, 'EADDRNOTAVAIL')) return [first]
+    first.close()
     throw error
   }
 }

@@ -121,6 +121,20 @@ kernelTest('TCP and UDP servers and sockets', {}, async (t, sandbox) => {
   t.equal(reply.toString(), '3 10.0.1.1')
 })
 
+kernelTest('a server that cannot listen for both families listens for neither', {}, async (t, sandbox) => {
+  const { server } = (await sandbox(pair)).hosts
+  for (const serve of [
+    (address?: string) => server.serveTcp(() => undefined, { port: 8080, address }),
+    (address?: string) => server.serveUdp(() => undefined, { port: 8080, address }),
+  ]) {
+    const other = await serve(server.address6)
+    t.match(await failure(serve()), { code: 'EADDRINUSE' })
+    const again = await serve('0.0.0.0')
+    t.equal(again.port, 8080, 'what listened for IPv4 was closed')
+    for (const served of [other, again]) served.close()
+  }
+})
+
 kernelTest('ping answers, or says that nobody does', {}, async (t, sandbox) => {
   const { client, server } = (await sandbox(pair)).hosts
   t.equal((await client.ping(server.address)).address, '10.0.1.2')
