@@ -42,11 +42,18 @@ export interface GenericBatchCodec<T> {
  * sent once more if it has changed.
  */
 export class GenericFamily {
+  readonly name: string
   readonly #connection: Connection
   readonly #version: number
   #description: Decoded<typeof familyTable>
 
-  private constructor(connection: Connection, version: number, description: Decoded<typeof familyTable>) {
+  private constructor(
+    connection: Connection,
+    name: string,
+    version: number,
+    description: Decoded<typeof familyTable>,
+  ) {
+    this.name = name
     this.#connection = connection
     this.#version = version
     this.#description = description
@@ -59,11 +66,7 @@ export class GenericFamily {
     version: number,
     options?: CallOptions,
   ): Promise<GenericFamily> {
-    return new GenericFamily(connection, version, await resolve(connection, name, options))
-  }
-
-  get name(): string {
-    return this.#description.name
+    return new GenericFamily(connection, name, version, await resolve(connection, name, options))
   }
 
   get id(): number {
@@ -182,7 +185,7 @@ export class GenericFamily {
   /** Resolves the family anew; true if its number has changed. */
   async refresh(options?: CallOptions): Promise<boolean> {
     const before = this.#description.id
-    this.#description = await resolve(this.#connection, this.#description.name, options)
+    this.#description = await resolve(this.#connection, this.name, options)
     return this.#description.id !== before
   }
 }

@@ -94,6 +94,22 @@ t.test('a module that is loaded anew has another number, which is found', async 
   t.same(await opened.query(command, read), [{ id: 5, inner: { count: 7 } }])
 })
 
+t.test(
+  'a family is asked for by the name that it was opened by, whatever the answer called it',
+  async (t) => {
+    const kernel = new FakeKernel({ families: [family()] })
+    const unnamed = (bytes: Uint8Array): Uint8Array => {
+      const at = Buffer.from(bytes).indexOf('things\0')
+      return bytes.map((byte, index) => (index >= at && index < at + 6 ? 0 : byte))
+    }
+    kernel.disturb({ replies: unnamed })
+    const opened = await GenericFamily.open(new Connection(kernel), 'things', 3)
+    t.equal(opened.name, 'things')
+    kernel.reload('things')
+    t.same(await opened.query(command, read), [{ id: 5, inner: { count: 7 } }])
+  },
+)
+
 t.test('ENOENT that means what it says is not asked twice', async (t) => {
   const kernel = new FakeKernel({ families: [{ name: 'things', handle: () => ({ code: 'ENOENT' }) }] })
   const opened = await GenericFamily.open(new Connection(kernel), 'things', 1)
