@@ -1,0 +1,165 @@
+/** Clients whose kernel answers hostile bytes, and a listener who gets such events. */
+import {
+  isBatchError,
+  isKernelError,
+  isMalformedMessageError,
+  isUnsupportedError,
+} from '../../src/errors/index.js'
+import { GenericFamily, GENL_HDRLEN } from '../../src/genetlink/index.js'
+import { family as familyTable, GENL_ID_CTRL } from '../../src/genetlink/wire.js'
+import { readInfo } from '../../src/ipvs/info.js'
+import { Ipvs, type IpvsOperation } from '../../src/ipvs/index.js'
+import { IPVS_GENL_NAME, IPVS_GENL_VERSION, tables as ipvsTables } from '../../src/ipvs/wire.js'
+import { Connection, forEachMessage, viewOf } from '../../src/netlink/index.js'
+import { addressHeader, linkHeader, routeHeader } from '../../src/rtnetlink/headers.js'
+import { Rtnetlink } from '../../src/rtnetlink/index.js'
+import { address, link, message, route } from '../../src/rtnetlink/wire.js'
+import { FakeKernel } from '../../src/testing/index.js'
+import { type Content, messages, mutated, pick, random } from './hostile.js'
+
+/** How calls ended that were answered with hostile bytes. */
+export const calls = { value: 0, refused: 0 }
+
+async function counted(work: () => Promise<unknown>): Promise<void> {
+  if ((await outcomeOf(work)) === 'refused') calls.refused++
+  else calls.value++
+}
+
+/** Refused by the kernel, or impossible to read: anything else is thrown on. */
+async function outcomeOf<T>(work: () => Promise<T>): Promise<{ readonly value: T } | 'refused'> {
+  try {
+    return { value: await work() }
+  } catch (error) {
+    checkTyped(error)
+    return 'refused'
+  }
+}
+
+function checkTyped(error: unknown): void {
+  const kinds = [isMalformedMessageError, isKernelError, isUnsupportedError, isBatchError]
+  if (!kinds.some((isKind) => isKind(error))) throw error
+}
+
+/** Answers this many exchanges with what the fake kernel says, changed, or put behind messages for the same request. */
+function beHostile(kernel: FakeKernel, content: Content | undefined, exchanges: number): void {
+  const replies = (bytes: Uint8Array): Uint8Array => {
+    if (random(3) === 0) return mutated(bytes)
+    const asked = kernel.requests.slice(-8)
+    return Uint8Array.from([...messages(content, () => pick(asked).sequence), ...bytes])
+  }
+  kernel.disturb(...Array.from({ length: exchanges }, () => ({ replies })))
+}
+
+async function throughRtnetlink(): Promise<void> {
+  const kernel = new FakeKernel({ handle: () => [], strays: random(2) === 0 })
+  const rt = await Rtnetlink.open({ transport: kernel })
+  const [call, content] = pick([
+    [() => rt.links.list(), links],
+    [() => rt.links.get(1), links],
+    [() => rt.links.get('eth0'), links],
+    [() => rt.links.set('eth0', { mtu: 1500 }), links],
+    [() => rt.addresses.list(), addresses],
+    [() => rt.routes.list({ family: 'ipv4', table: 'all' }), routes],
+    [() => rt.links.delete('eth0'), links],
+  ] as const)
+  beHostile(kernel, content, 4)
+  await counted(call)
+  rt.close()
+}
+
+const links: Content = { types: [message.newLink], headerBytes: linkHeader.bytes, table: link }
+const addresses: Content = { types: [message.newAddress], headerBytes: addressHeader.bytes, table: address }
+const routes: Content = { types: [message.newRoute], headerBytes: routeHeader.bytes, table: route }
+const controller: Content = { types: [GENL_ID_CTRL], headerBytes: GENL_HDRLEN, table: familyTable }
+const ofIpvs = (table: Content['table']): Content => ({ types: [0x1b], headerBytes: GENL_HDRLEN, table })
+const top = ofIpvs(ipvsTables.top)
+const info = ofIpvs(ipvsTables.info)
+
+function ipvsKernel(): FakeKernel {
+  const handle = (): [] => []
+  return new FakeKernel({ families: [{ name: IPVS_GENL_NAME, handle }], strays: random(2) === 0 })
+}
+
+const web = { protocol: 'tcp', address: '192.0.2.1', port: 80 } as const
+const real = { address: '10.0.0.1', port: 80 }
+
+async function throughIpvs(): Promise<void> {
+  const kernel = ipvsKernel()
+  if (random(8) === 0) beHostile(kernel, controller, 1)
+  const opened = await outcomeOf(() => Ipvs.open({ transport: kernel }))
+  if (opened === 'refused') return
+  const ipvs = opened.value
+  beHostile(kernel, top, 10)
+  await counted(
+    pick([
+      () => ipvs.services(),
+      () => ipvs.service(web),
+      () => ipvs.list(),
+      () => ipvs.destinations(web),
+      () => ipvs.timeouts(),
+      () => ipvs.daemons(),
+      () => ipvs.createService(web),
+      () => ipvs.setDestination(web, real),
+      () => ipvs.setTimeouts({ tcpSeconds: 60 }),
+      () => ipvs.stopDaemon('master'),
+      () => ipvs.zero(),
+    ]),
+  )
+  ipvs.close()
+}
+
+const operations: readonly IpvsOperation[] = [
+  { operation: 'createService', service: web },
+  { operation: 'setService', service: { ...web, scheduler: 'rr' } },
+  { operation: 'createDestination', service: web, destination: real },
+  { operation: 'deleteDestination', service: web, destination: real },
+  { operation: 'deleteService', service: web },
+]
+
+/** Whatever comes back, every operation was applied, or failed by an error with a type. */
+async function throughBatch(): Promise<void> {
+  const kernel = ipvsKernel()
+  const ipvs = await Ipvs.open({ transport: kernel })
+  if (random(8) === 0) beHostile(kernel, controller, 1)
+  else kernel.disturb(undefined)
+  beHostile(kernel, undefined, 3)
+  const list = Array.from({ length: 1 + random(40) }, () => pick(operations))
+  const outcome = await outcomeOf(() => ipvs.apply(list))
+  ipvs.close()
+  if (outcome === 'refused') return
+  const { applied, failures, notSent } = outcome.value
+  if (applied + failures.length !== list.length || notSent !== 0) {
+    throw new Error(`${applied} applied and ${failures.length} failed of ${list.length}`)
+  }
+  for (const { error } of failures) checkTyped(error)
+}
+
+async function throughFamily(): Promise<void> {
+  const kernel = ipvsKernel()
+  const connection = new Connection(kernel)
+  if (random(2) === 0) beHostile(kernel, controller, 1)
+  const opened = await outcomeOf(() => GenericFamily.open(connection, IPVS_GENL_NAME, IPVS_GENL_VERSION))
+  if (opened !== 'refused') {
+    const family = opened.value
+    family.multicastGroup('none')
+    beHostile(kernel, pick([info, controller]), 4)
+    await counted(pick([() => readInfo(family), () => family.refresh()]))
+    // What was told of it before must not stand in the way of asking again.
+    await outcomeOf(() => family.refresh())
+  }
+  connection.close()
+}
+
+export const clients = [throughRtnetlink, throughIpvs, throughBatch, throughFamily] as const
+
+/** Events as a subscriber reads them: the bytes of a datagram, without a request that they would belong to. */
+export function throughEvents(): Uint8Array {
+  const content = pick([links, addresses, routes, controller])
+  const bytes = messages(content, () => 0)
+  const view = viewOf(bytes)
+  forEachMessage(bytes, view, (type, _flags, _sequence, offset, end) => {
+    if (!content.types.includes(type) || offset + content.headerBytes > end) return
+    content.table.decode(bytes, view, offset + content.headerBytes, end)
+  })
+  return bytes
+}
