@@ -133,6 +133,7 @@ export class GenericFamily {
       object: command.object,
       table: command.attributes,
       headerBytes: attributesAt,
+      pathOf: command.pathOf,
       hint: command.hint,
       mayWait: command.mayWait,
       write: (writer, flags, sequence) => {

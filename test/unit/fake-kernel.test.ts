@@ -110,6 +110,16 @@ t.test(
   },
 )
 
+t.test('a command may name its attributes as its caller knows them', async (t) => {
+  const kernel = new FakeKernel({
+    families: [{ name: 'things', handle: () => ({ code: 'EINVAL', missing: 1 }) }],
+  })
+  const opened = await GenericFamily.open(new Connection(kernel), 'things', 1)
+  const pathOf = (path: string): string => `thing.${path}`
+  const error = await failure(() => opened.query({ ...command, pathOf }, read))
+  t.equal(error.attribute?.path, 'thing.id')
+})
+
 t.test('ENOENT that means what it says is not asked twice', async (t) => {
   const kernel = new FakeKernel({ families: [{ name: 'things', handle: () => ({ code: 'ENOENT' }) }] })
   const opened = await GenericFamily.open(new Connection(kernel), 'things', 1)
