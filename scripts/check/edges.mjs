@@ -7,7 +7,7 @@ import path from 'node:path'
 import { importsOf, resolveRelative } from './imports.mjs'
 
 const pure = ['errors', 'address', 'json']
-const ground = [...pure, 'net', 'netlink']
+const ground = [...pure, 'slices', 'net', 'netlink']
 const family = [...ground, 'genetlink', 'nfnetlink']
 const families = ['ipvs', 'nftables', 'rtnetlink', 'conntrack', 'sockdiag']
 
@@ -16,10 +16,11 @@ const mayImport = {
   errors: [],
   address: ['errors'],
   json: [],
+  slices: [],
   model: pure,
   native: ['errors'],
   net: [...pure, 'native'],
-  netlink: [...pure, 'native', 'net'],
+  netlink: [...pure, 'slices', 'native', 'net'],
   genetlink: ground,
   nfnetlink: ground,
   ipvs: family,

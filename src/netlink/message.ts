@@ -32,8 +32,7 @@ export function viewOf(bytes: Uint8Array): DataView {
 export function forEachMessage(
   bytes: Uint8Array,
   view: DataView,
-  // eslint-disable-next-line @typescript-eslint/no-invalid-void-type -- most never stop
-  visit: (type: number, flags: number, sequence: number, offset: number, end: number) => boolean | void,
+  visit: (type: number, flags: number, sequence: number, offset: number, end: number) => unknown,
   from = 0,
 ): number {
   const size = bytes.length

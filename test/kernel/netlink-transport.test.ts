@@ -76,6 +76,7 @@ void t.test('whole tables over the npm package netlink, several in one exchange'
     [families, families, families],
     (request) => request,
     (_bytes, _view, offset, end) => end - offset,
+    (_, found) => found,
   )
   t.same(thrice, [once, once, once])
 })
