@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "support.h"
+#include "worker.h"
 
 static void end(napi_async_cleanup_hook_handle hook, void *data);
 static void release(napi_env env, void *data, void *hint);
@@ -103,6 +104,7 @@ static void end_if_idle(struct environment *environment) {
   if (!environment->ending || environment->activities != NULL || environment->wake == NULL) return;
   uv_handle_t *wake = (uv_handle_t *)environment->wake;
   environment->wake = NULL;
+  workers_end(environment);
   /* Not before: a thread may have been reading one, or libuv polling it. */
   close_lent(environment);
   napi_async_destroy(environment->env, environment->context);

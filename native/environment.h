@@ -47,6 +47,10 @@ struct environment {
   uv_async_t *wake;
   /* Completions that are still to come; they keep the loop alive. */
   unsigned awaited;
+
+  /* See worker.h. */
+  struct worker *idle_workers;
+  unsigned idle_count;
 };
 
 /* Makes the instance data; false with an exception pending. */

@@ -16,7 +16,7 @@
 #include "promise.h"
 #include "receive.h"
 #include "support.h"
-#include "thread.h"
+#include "worker.h"
 
 #ifndef SOL_NETLINK
 #define SOL_NETLINK 270
@@ -49,13 +49,13 @@ struct netlink_socket {
 /* Any number that no other class has. */
 static const napi_type_tag tag = {0x5bd1f4c0a79e4a1du, 0x9c6b3f0e2d8817a4u};
 
-/* An exchange on a thread of its own. */
+/* An exchange on another thread. */
 struct job {
   struct completion completion;
   struct activity activity;
   struct netlink_socket *socket;
   struct promise promise;
-  pthread_t thread;
+  struct worker *worker;
   enum exchange_kind kind;
   int64_t deadline;
   struct replies replies;
@@ -335,12 +335,11 @@ static napi_value take_overflow(napi_env env, napi_callback_info info) {
 
 /* ---- Exchanging on a thread ---- */
 
-static void *run_job(void *argument) {
+static void run_job(void *argument) {
   struct job *job = argument;
   job->failure =
       exchange(&job->socket->exchange, job->request, job->length, job->kind, job->deadline, &job->replies);
   environment_complete(job->socket->environment, &job->completion);
-  return NULL;
 }
 
 /* The replies as an array: a part of the one that was lent for them if they did fit, else memory of their own. */
@@ -398,7 +397,7 @@ static void complete_job(struct completion *completion) {
   struct job *job = (struct job *)((char *)completion - offsetof(struct job, completion));
   struct netlink_socket *socket = job->socket;
   struct environment *environment = socket->environment;
-  pthread_join(job->thread, NULL);
+  worker_idle(environment, job->worker);
   socket->running = NULL;
   close_when_idle(socket);
   settle_job(environment, job);
@@ -412,7 +411,7 @@ static void stop_job(struct activity *activity) {
   cancel(job->socket);
 }
 
-/* Starts the thread; returns a number of errno.h. */
+/* On another thread; returns a number of errno.h. */
 static int start_job(struct netlink_socket *socket, struct job *job, const char **syscall) {
   if (socket->exchange.cancel_fd < 0) {
     *syscall = "eventfd";
@@ -420,7 +419,7 @@ static int start_job(struct netlink_socket *socket, struct job *job, const char 
     if (socket->exchange.cancel_fd < 0) return errno;
   }
   *syscall = "pthread_create";
-  int error = start_thread(&job->thread, run_job, job);
+  int error = worker_run(socket->environment, run_job, job, &job->worker);
   if (error != 0) return error;
   environment_await(socket->environment);
   socket->running = job;

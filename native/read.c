@@ -14,14 +14,14 @@
 #include "environment.h"
 #include "promise.h"
 #include "support.h"
-#include "thread.h"
+#include "worker.h"
 
 struct reading {
   struct completion completion;
   struct activity activity;
   struct environment *environment;
   struct promise promise;
-  pthread_t thread;
+  struct worker *worker;
   int fd;
   atomic_bool cancelled;
   int error;
@@ -30,7 +30,7 @@ struct reading {
   size_t capacity;
 };
 
-static void *run(void *argument) {
+static void run(void *argument) {
   struct reading *reading = argument;
   while (reading->length < reading->capacity && !atomic_load(&reading->cancelled)) {
     ssize_t count = read(reading->fd, reading->bytes + reading->length, reading->capacity - reading->length);
@@ -44,13 +44,12 @@ static void *run(void *argument) {
     }
   }
   environment_complete(reading->environment, &reading->completion);
-  return NULL;
 }
 
 static void complete(struct completion *completion) {
   struct reading *reading = (struct reading *)((char *)completion - offsetof(struct reading, completion));
   struct environment *environment = reading->environment;
-  pthread_join(reading->thread, NULL);
+  worker_idle(environment, reading->worker);
   bool failed = reading->error != 0;
   napi_value value = NULL;
   if (!environment->ending) {
@@ -103,7 +102,7 @@ napi_value read_some(napi_env env, napi_callback_info info) {
   reading->bytes = bytes;
   reading->capacity = (size_t)capacity;
   promise = promise_create(env, &reading->promise);
-  int error = promise == NULL ? 0 : start_thread(&reading->thread, run, reading);
+  int error = promise == NULL ? 0 : worker_run(environment, run, reading, &reading->worker);
   if (promise != NULL && error == 0) {
     environment_await(environment);
     activity_started(environment, &reading->activity);

@@ -1,6 +1,6 @@
 /** What needs a process of its own: `node [--expose-gc] scenario.js NAME`. The parent looks at how it ends. */
 import { once } from 'node:events'
-import { readlinkSync, writeSync } from 'node:fs'
+import { readdirSync, readlinkSync, writeSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { Worker, isMainThread, parentPort, threadId, workerData } from 'node:worker_threads'
 import { fileURLToPath } from 'node:url'
@@ -136,9 +136,11 @@ const scenarios: Readonly<Record<string, () => Promise<void> | void>> = {
   /** Threads that use the addon at once, and ones that are ended with everything in flight. */
   async threads() {
     await Promise.all(Array.from({ length: 4 }, () => workerEnds({ what: 'works' })))
+    const before = threads()
     // Where nobody accepts, the first connection waits in the queue and the next ones come to nothing.
     const port = portOf(openTcpListener({ address: '127.0.0.1', backlog: 0 }))
     say(`left open: ${await leftBy({ what: 'hangs', port })}`)
+    say(`left running: ${threads() - before}`)
   },
 
   /** The same with namespaces, which their descriptors hold. */
@@ -146,6 +148,9 @@ const scenarios: Readonly<Record<string, () => Promise<void> | void>> = {
     say(`left open: ${await leftBy({ what: 'makes namespaces' })}`)
   },
 }
+
+/** Of this process. */
+const threads = (): number => readdirSync('/proc/self/task').length
 
 interface Task {
   readonly what: 'works' | 'hangs' | 'makes namespaces'

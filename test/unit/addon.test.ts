@@ -493,5 +493,5 @@ t.test('what is collected with requests in flight settles them and leaves no des
 
 t.test('threads use it at once, and may be ended with everything in flight', async (t) => {
   const ended = await scenario('threads')
-  t.match(ended, { code: 0, output: 'left open: 0\n', errors: '' })
+  t.match(ended, { code: 0, output: 'left open: 0\nleft running: 0\n', errors: '' })
 })
