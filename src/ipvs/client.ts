@@ -30,7 +30,7 @@ import {
   wireKey,
 } from './input.js'
 import { commandOf, type IpvsOperation, OperationCodec } from './operations.js'
-import { distinct, distinctOfMany } from './reading.js'
+import { distinct, distinctOfMany, type Identity } from './reading.js'
 import { IpvsSettings } from './sysctl.js'
 import {
   command,
@@ -157,7 +157,7 @@ export class Ipvs {
    * are deleted by somebody at the same moment: the kernel counts where it was. `service()` is sure of one.
    */
   async services(options?: CallOptions): Promise<Service[]> {
-    return distinctOfMany(await this.#family.dump(listServices, readService, options), serviceName)
+    return distinctOfMany(await this.#family.dump(listServices, readService, options), serviceIdentity)
   }
 
   /** Every service with its destinations; as sure as `services()` and `destinations()` are. */
@@ -165,7 +165,7 @@ export class Ipvs {
     const services = await this.services(options)
     const entryOf = (service: Service, found: Destination[]): ServiceEntry => ({
       service,
-      destinations: distinct(found, destinationName),
+      destinations: distinct(found, destinationIdentity),
     })
     return this.#family.dumps(services, listDestinationsOf, readDestination, entryOf, options)
   }
@@ -212,7 +212,7 @@ export class Ipvs {
     const found = await this.#family.dump(listDestinations(service), readDestination, options)
     // The kernel answers for an unknown service with an empty success (ip_vs_genl_dump_dests).
     if (found.length === 0) await this.#family.query(getService(service), readService, options)
-    return distinct(found, destinationName)
+    return distinct(found, destinationIdentity)
   }
 
   // Many at once
@@ -503,15 +503,19 @@ function listDestinationsOf(read: Service): GenericCommand {
   return listDestinations(read, { family: read.family, ...keyOf(read) })
 }
 
-/** What was read is spelled in one way: no need to parse it again, as `serviceId` and `destinationId` do. */
-function serviceName(read: Service): string {
-  return read.firewallMark === undefined
-    ? `${read.protocol} ${read.address} ${read.port}`
-    : `${read.family} ${read.firewallMark}`
+// What was read is spelled in one way: no need to parse it again, as `serviceId` and `destinationId` do.
+
+const serviceIdentity: Identity<Service> = {
+  nameOf: (read) =>
+    read.firewallMark === undefined
+      ? `${read.protocol} ${read.address} ${read.port}`
+      : `${read.family} ${read.firewallMark}`,
+  isSame: (a, b) => serviceIdentity.nameOf(a) === serviceIdentity.nameOf(b),
 }
 
-function destinationName({ address, port }: Destination): string {
-  return `${address} ${port}`
+const destinationIdentity: Identity<Destination> = {
+  nameOf: ({ address, port }) => `${address} ${port}`,
+  isSame: (a, b) => a.port === b.port && a.address === b.address,
 }
 
 type Top = Decoded<typeof top>

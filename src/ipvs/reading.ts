@@ -23,25 +23,49 @@ export function isWhole(read: readonly unknown[]): boolean {
   return read.length <= alwaysTogether
 }
 
-/** Each entry once, the first of those with the same name. */
-export function distinct<T>(read: T[], nameOf: (entry: T) => string): T[] {
+/** What tells entries apart. */
+export interface Identity<T> {
+  readonly nameOf: (entry: T) => string
+  readonly isSame: (a: T, b: T) => boolean
+}
+
+/** Up to so many it is faster to compare each with each than to make names for them. */
+const few = 32
+
+/** Each entry once, the first of those that are the same. */
+export function distinct<T>(read: T[], { nameOf, isSame }: Identity<T>): T[] {
+  if (read.length <= few) return hasTwice(read, isSame) ? read.filter(isFirst(isSame)) : read
   const seen = new Set<string>()
-  const first = read.filter((entry) => {
-    const before = seen.size
-    return seen.add(nameOf(entry)).size > before
-  })
+  const first = read.filter((entry) => isNew(seen, nameOf(entry)))
   return first.length === read.length ? read : first
 }
 
 /** The same for a whole table, in slices. */
-export async function distinctOfMany<T>(read: T[], nameOf: (entry: T) => string): Promise<T[]> {
+export async function distinctOfMany<T>(read: T[], { nameOf }: Identity<T>): Promise<T[]> {
   const seen = new Set<string>()
   const first: T[] = []
   const slices = new Slices()
   for (const entry of read) {
-    const before = seen.size
-    if (seen.add(nameOf(entry)).size > before) first.push(entry)
+    if (isNew(seen, nameOf(entry))) first.push(entry)
     if (slices.isOver) await slices.next()
   }
   return first.length === read.length ? read : first
+}
+
+function isNew(seen: Set<string>, name: string): boolean {
+  const before = seen.size
+  return seen.add(name).size > before
+}
+
+function hasTwice<T>(entries: readonly T[], isSame: (a: T, b: T) => boolean): boolean {
+  for (let one = 1; one < entries.length; one++) {
+    for (let other = 0; other < one; other++) if (isSame(entries[one]!, entries[other]!)) return true
+  }
+  return false
+}
+
+function isFirst<T>(
+  isSame: (a: T, b: T) => boolean,
+): (entry: T, index: number, all: readonly T[]) => boolean {
+  return (entry, index, all) => all.findIndex((other) => isSame(entry, other)) === index
 }

@@ -28,7 +28,7 @@ const chunkMessages = 1024
 /** The first send of a batch, from which it is learnt how long the kernel takes. */
 const firstMessages = 32
 /** So many hold the only processor of a small machine for some milliseconds. */
-const dumpsAtOnce = 64
+const dumpsAtOnce = 128
 /** Of batches that are over, for the next: what one needs. */
 const mostKept = 2
 const mostSequence = 0x7fff_ffff
