@@ -124,7 +124,7 @@ export function openNetlink(options: Partial<NativeNetlinkOptions> = {}): Native
 export function exchangeNow(
   socket: NativeNetlinkSocket,
   bytes: Uint8Array,
-  timeoutMilliseconds = 5000,
+  timeoutMilliseconds = 60_000,
 ): { bytes: Uint8Array; lost: boolean } {
   const result = socket.exchangeSync(bytes, bytes.length, timeoutMilliseconds)
   const lost = result < 0
