@@ -85,8 +85,13 @@ struct exchange_failure exchange(struct exchange_socket *socket, const uint8_t *
                                  enum exchange_kind kind, int64_t deadline, struct replies *replies) {
   struct exchange_failure failure = success;
   if (!is_request(request, length)) return (struct exchange_failure){EINVAL, "sendmsg"};
-  if (kind == EXCHANGE_BATCH) {
+  if (kind != EXCHANGE_DUMPS) {
     struct part part = whole_batch(request, length);
+    /*
+     * Messages that are applied together may be answered by the first of them alone, or by none, so there is none that
+     * could be waited for: everything that is said of them is said inside sendmsg (nfnetlink_rcv_batch).
+     */
+    if (kind == EXCHANGE_ATOMIC) part.awaits = false;
     return send_and_settle(socket, request, length, &part, &deadline, replies);
   }
   /* A socket runs one dump at a time (EBUSY), so each is sent when the one before is through. */

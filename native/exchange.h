@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /* src/native.ts, ExchangeKind. */
-enum exchange_kind { EXCHANGE_BATCH = 0, EXCHANGE_DUMPS = 1 };
+enum exchange_kind { EXCHANGE_BATCH = 0, EXCHANGE_DUMPS = 1, EXCHANGE_ATOMIC = 2 };
 
 /* Whole messages, one after the other. `bytes` is from malloc() and stays the owner's. */
 struct replies {

@@ -4,6 +4,15 @@
 
 #include <pthread.h>
 
+/* For loops that wait for another thread: leaves the core to its twin for a moment. */
+static inline void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 /* Both return a number of errno.h, 0 for none. */
 int start_thread(pthread_t *thread, void *(*run)(void *), void *argument);
 /* Runs a function on a thread of its own and waits for its end. */

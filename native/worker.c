@@ -2,39 +2,54 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "environment.h"
 #include "thread.h"
 
 /* A program has some sockets; what it does on more of them at once may wait for a thread to be made. */
 enum { MOST_IDLE = 2 };
+/* Between two requests of a program that awaits each of them lies less. */
+enum { LOOKOUT_NANOSECONDS = 100000, LOOKS_BETWEEN_CLOCKS = 64 };
 
 struct worker {
   struct worker *next;
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  void (*run)(void *);
+  /* Set last: who sees it sees the argument, too. */
+  _Atomic(void (*)(void *)) run;
   void *argument;
+  bool hurried;
   bool ending;
 };
 
+static void look_out(struct worker *worker) {
+  int64_t until = now_nanoseconds() + LOOKOUT_NANOSECONDS;
+  do {
+    for (int look = 0; look < LOOKS_BETWEEN_CLOCKS; look++) {
+      if (atomic_load(&worker->run) != NULL) return;
+      relax();
+    }
+  } while (now_nanoseconds() < until);
+}
+
 static void *wait_for_work(void *argument) {
   struct worker *worker = argument;
-  pthread_mutex_lock(&worker->lock);
   for (;;) {
-    while (worker->run == NULL && !worker->ending) pthread_cond_wait(&worker->changed, &worker->lock);
-    if (worker->run == NULL) break;
-    void (*run)(void *) = worker->run;
-    worker->run = NULL;
-    pthread_mutex_unlock(&worker->lock);
-    run(worker->argument);
     pthread_mutex_lock(&worker->lock);
+    while (atomic_load(&worker->run) == NULL && !worker->ending) pthread_cond_wait(&worker->changed, &worker->lock);
+    void (*run)(void *) = atomic_exchange(&worker->run, NULL);
+    bool hurried = worker->hurried;
+    void *work = worker->argument;
+    pthread_mutex_unlock(&worker->lock);
+    if (run == NULL) return NULL;
+    run(work);
+    if (hurried) look_out(worker);
   }
-  pthread_mutex_unlock(&worker->lock);
-  return NULL;
 }
 
 static void discard(struct worker *worker) {
@@ -57,7 +72,13 @@ static int create(struct worker **created) {
   return 0;
 }
 
-int worker_run(struct environment *environment, void (*run)(void *), void *argument, struct worker **worker) {
+bool workers_hurry(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
+}
+
+int worker_run(struct environment *environment, void (*run)(void *), void *argument, bool hurried,
+               struct worker **worker) {
   *worker = environment->idle_workers;
   if (*worker != NULL) {
     environment->idle_workers = (*worker)->next;
@@ -68,7 +89,8 @@ int worker_run(struct environment *environment, void (*run)(void *), void *argum
   }
   pthread_mutex_lock(&(*worker)->lock);
   (*worker)->argument = argument;
-  (*worker)->run = run;
+  (*worker)->hurried = hurried;
+  atomic_store(&(*worker)->run, run);
   pthread_cond_signal(&(*worker)->changed);
   pthread_mutex_unlock(&(*worker)->lock);
   return 0;

@@ -17,6 +17,8 @@ export const ExchangeKind = {
   batch: 0,
   /** Each message is a dump: sent alone and read until NLMSG_DONE or NLMSG_ERROR, one after the other. */
   dumps: 1,
+  /** One `sendmsg` for all messages, and whatever was answered inside it: nothing is waited for. */
+  atomic: 2,
 } as const
 
 export interface NativeNetlinkOptions {

@@ -29,8 +29,9 @@ export interface Transport {
 /**
  * `batch`: one send for all messages, settled when the last one that carries NLM_F_ACK is answered.
  * `dumps`: each message is a dump, sent alone and read to its end (a socket runs one dump at a time).
+ * `atomic`: one send for all messages, settled with what was answered inside it. Nothing is waited for.
  */
-export type RequestKind = 'batch' | 'dumps'
+export type RequestKind = 'batch' | 'dumps' | 'atomic'
 
 /** What came back. */
 export interface Replies {

@@ -179,6 +179,48 @@ t.test('a Promise of somebody else’s making does not get at the request', asyn
   socket.close()
 })
 
+t.test(
+  'of messages that are applied together all that was answered is read, and nothing waited for',
+  async (t) => {
+    const socket = openNetlink()
+    t.strictSame(replies((await exchange(socket, request(unanswered(1)), 'atomic')).bytes), [])
+    const mixed = request(
+      getNothing(1, NLM_F_REQUEST),
+      getLoopback(2, NLM_F_REQUEST),
+      getNothing(3),
+      unanswered(4),
+    )
+    t.strictSame(
+      replies((await exchange(socket, mixed, 'atomic')).bytes)
+        .filter((reply) => reply.type === NLMSG_ERROR)
+        .map(({ sequence, errno }) => [sequence, errno]),
+      [
+        [1, ENODEV],
+        [3, ENODEV],
+      ],
+    )
+    // One after the other, as fast as it goes: a thread looks out for the next, and the caller for the answer.
+    for (let round = 1; round <= 2000; round++) {
+      const found = replies((await exchange(socket, request(getLoopback(round)), 'atomic')).bytes)
+      if (found.length !== 2 || found.some(({ sequence }) => sequence !== round)) t.fail(`round ${round}`)
+    }
+    // Large ones are not looked at, and what is closed meanwhile is told all the same.
+    const large = request(
+      ...Array.from({ length: 1000 }, (_, index) => unanswered(index + 1)),
+      ...Array.from({ length: 100 }, (_, index) => getNothing(index + 1001)),
+    )
+    t.equal(replies((await exchange(socket, large, 'atomic')).bytes).length, 100)
+    const late = exchange(socket, large, 'atomic')
+    await t.rejects(exchange(socket, mixed, 'atomic'), { code: 'EBUSY' })
+    socket.close()
+    await late.then(
+      ({ bytes }) => t.equal(replies(bytes).length, 100),
+      (error: unknown) => t.match(error, { code: 'ECANCELED' }),
+    )
+    await t.rejects(exchange(socket, mixed, 'atomic'), { code: 'EBADF' })
+  },
+)
+
 t.test('replies that were lost are told, and the next exchange is in order again', async (t) => {
   // As small as the kernel lets it be.
   const socket = openNetlink({ receiveBufferBytes: 1 })
