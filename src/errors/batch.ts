@@ -30,16 +30,22 @@ export class BatchError extends AggregateError {
     operation: string,
     applied: number,
     failures: readonly BatchFailure[],
-    options?: { readonly cause?: unknown },
+    options: {
+      readonly cause?: unknown
+      /** How many operations there were, where the kernel does all of them or none. */
+      readonly together?: number | undefined
+    } = {},
   ) {
+    const { cause, together } = options
     const first = failures[0]
     const more = failures.length > 1 ? ` (and ${failures.length - 1} more)` : ''
     super(
       failures.map((failure) => failure.error),
-      `${operation}: ${failures.length} of ${applied + failures.length} operations failed` +
+      `${operation}: ${failures.length} of ${together ?? applied + failures.length} operations failed` +
+        (together === undefined ? '' : ', and none was done') +
         (first === undefined ? '' : `; first, number ${first.index}: ${first.error.message}${more}`) +
-        (options === undefined ? '' : `; the rest was not sent: ${reasonOf(options.cause)}`),
-      options,
+        ('cause' in options && together === undefined ? `; the rest was not sent: ${reasonOf(cause)}` : ''),
+      'cause' in options ? { cause } : undefined,
     )
     this.applied = applied
     this.failures = failures

@@ -31,13 +31,21 @@ export function text(value: unknown): string {
   if (typeof value === 'object' && value !== null) {
     try {
       return clip(
-        JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? `${inner}n` : inner)),
+        JSON.stringify(value, (_, inner: unknown) =>
+          typeof inner === 'bigint' ? `${inner}n` : inner instanceof Uint8Array ? hexadecimal(inner) : inner,
+        ),
       )
     } catch {
       return Object.prototype.toString.call(value)
     }
   }
   return clip(String(value))
+}
+
+/** Keys and addresses are short: more than this says nothing. */
+function hexadecimal(bytes: Uint8Array): string {
+  const digits = Array.from(bytes.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return bytes.length > 16 ? `0x${digits}… (${bytes.length} bytes)` : `0x${digits}`
 }
 
 function clip(line: string): string {

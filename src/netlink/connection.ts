@@ -8,6 +8,7 @@ import { Flight, ItemReader, type Landing } from './flight.js'
 import { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
 import { Pace } from './pace.js'
 import {
+  type AtomicOutcome,
   type BatchCodec,
   type BatchOutcome,
   type CallOptions,
@@ -293,6 +294,43 @@ export class Connection {
     return { applied, failures, notSent: notSent + list.leave() }
   }
 
+  /**
+   * Sends messages that the kernel applies together, in one send; which of them failed, and what else was said. Each
+   * writes the flags that it wants. It never holds the event loop: taking back what was begun takes milliseconds.
+   *
+   * An abort before it is sent rejects with nothing done; afterwards the outcome is awaited and told.
+   */
+  async atomic<T>(
+    requests: readonly Request[],
+    read: ReadReply<T>,
+    options?: CallOptions,
+  ): Promise<AtomicOutcome<T>> {
+    options?.signal?.throwIfAborted()
+    const writer = new Writer(syncBytes)
+    const first = this.#take(requests.length)
+    const slices = new Slices()
+    const starts: number[] = []
+    for (const [index, request] of requests.entries()) {
+      starts.push(writer.length)
+      request.write(writer, NLM_F_REQUEST, first + index)
+      if (slices.isOver) await slices.next()
+    }
+    options?.signal?.throwIfAborted()
+    let replies: Replies
+    try {
+      replies = await this.#exchange(writer.bytes, writer.length, 'atomic', options, false)
+    } catch (error) {
+      throw transportError(error, requests[0]!)
+    }
+    return readAtomic(
+      replies,
+      first,
+      requests,
+      (index) => writer.bytes.subarray(starts[index], starts[index + 1] ?? writer.length),
+      read,
+    )
+  }
+
   /** Its buffer costs more than a small batch does, so those of earlier batches serve again. */
   #flight<T>(): Flight<T> {
     return (this.#flights.pop() as Flight<T> | undefined) ?? new Flight<T>()
@@ -424,6 +462,40 @@ function inTurn(
     return isLeft ? left : send(until - performance.now())
   })
   return { replies: Promise.race([sent, left]), over: sent }
+}
+
+async function readAtomic<T>(
+  replies: Replies,
+  first: number,
+  requests: readonly Request[],
+  bytesOf: (index: number) => Uint8Array,
+  read: ReadReply<T>,
+): Promise<AtomicOutcome<T>> {
+  const { bytes, lost } = replies
+  const view = viewOf(bytes)
+  const failures: { readonly index: number; readonly error: KernelError }[] = []
+  const acknowledged = new Set<number>()
+  const results: { readonly index: number; readonly result: T }[] = []
+  const slices = new Slices()
+  const visit = (type: number, flags: number, sequence: number, offset: number, end: number): boolean => {
+    const index = sequence - first
+    const request = requests[index]
+    if (request === undefined) return false
+    if (type === NLMSG_ERROR) {
+      const answer = readAcknowledgement(bytes, view, type, flags, offset, end)
+      if (answer.errno === 0) acknowledged.add(index)
+      else failures.push({ index, error: kernelErrorOf(answer, request, () => bytesOf(index)) })
+    } else if (type > NLMSG_OVERRUN) {
+      const result = read(bytes, view, offset, end, type)
+      if (result !== undefined) results.push({ index, result })
+    }
+    return slices.isOver
+  }
+  for (let at = forEachMessage(bytes, view, visit); at < bytes.length;) {
+    await slices.next()
+    at = forEachMessage(bytes, view, visit, at)
+  }
+  return { failures, acknowledged, results, lost }
 }
 
 /** Reads the replies to one request; undefined if its acknowledgement is not among them. */

@@ -1,10 +1,11 @@
 /** Netlink: transport, framing, attribute tables. `viaduct/netlink`, for those who write a family of their own. */
-export { type Decode, type Encode, pathAtOffset } from './codec.js'
+export { type Decode, type Encode, forEachAttribute, pathAtOffset } from './codec.js'
 export { Connection } from './connection.js'
 export * from './constants.js'
+export { eventsOf } from './events.js'
 export { type Target } from './failure.js'
 export { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
-export type { BatchCodec, BatchOutcome, CallOptions, ReadReply, Request } from './request.js'
+export type { AtomicOutcome, BatchCodec, BatchOutcome, CallOptions, ReadReply, Request } from './request.js'
 export { openSocket, type SocketOptions } from './socket.js'
 export {
   attribute,
@@ -28,6 +29,8 @@ export {
   type AttributeType,
   be16,
   be32,
+  be64,
+  be64AsNumber,
   bits,
   bytesOf,
   type FieldsTable,
@@ -43,6 +46,7 @@ export {
   nulString,
   pad,
   s32,
+  sbe32,
   u16,
   u32,
   u32AsBigint,

@@ -1,4 +1,4 @@
-import type { BatchFailure } from '../errors/index.js'
+import type { BatchFailure, KernelError } from '../errors/index.js'
 import type { Target } from './failure.js'
 import { Writer } from './writer.js'
 
@@ -44,6 +44,18 @@ export interface BatchOutcome {
    * of what makes its operations as it goes (a generator) those that it was asked for: it is told to end.
    */
   readonly notSent: number
+}
+
+/** What was answered to messages that are applied together. */
+export interface AtomicOutcome<T> {
+  /** Those that failed, by their index, in the order in which the kernel told of them. */
+  readonly failures: readonly { readonly index: number; readonly error: KernelError }[]
+  /** Which of those that asked for it were acknowledged. */
+  readonly acknowledged: ReadonlySet<number>
+  /** What else came: the objects, if they were asked for (NLM_F_ECHO). */
+  readonly results: readonly { readonly index: number; readonly result: T }[]
+  /** Some of it was lost (ENOBUFS). */
+  readonly lost: boolean
 }
 
 /** How a batch writes an operation, and what an error about it must name. */

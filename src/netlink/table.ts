@@ -248,10 +248,14 @@ function shallow<T>(offset: number, read: () => T): T {
   }
 }
 
-/** `NLA_NUL` terminated list: each entry is an attribute of its own (numbered from `first`), read in order. */
+/**
+ * A nest whose entries are an attribute each, read in order: numbered from `first` on, or all with the same number
+ * (`step` 0).
+ */
 export function listOf<In, Out>(
   entry: AttributeType<In, Out>,
   first = 1,
+  step: 0 | 1 = 1,
 ): AttributeType<readonly In[], readonly Out[]> {
   return {
     name: `list of ${entry.name}`,
@@ -261,7 +265,7 @@ export function listOf<In, Out>(
     write(writer, value, record) {
       if (!Array.isArray(value)) throw new InvalidValue(this.expected)
       for (const [index, item] of (value as readonly In[]).entries()) {
-        const start = writer.beginAttribute((first + index) | (entry.wireFlags ?? 0))
+        const start = writer.beginAttribute((first + index * step) | (entry.wireFlags ?? 0))
         try {
           entry.write(writer, item, record)
         } catch (error) {

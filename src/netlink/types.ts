@@ -133,42 +133,56 @@ export const s32 = integer(4, 's32', hostIsLittleEndian, true)
 export const be16 = integer(2, 'be16', false)
 /** 32 bits in network order. */
 export const be32 = integer(4, 'be32', false)
+/** 32 bits with a sign, in network order. */
+export const sbe32 = integer(4, 'sbe32', false, true)
 
 const mostU64 = 2n ** 64n - 1n
 
-/** 64 bits in the order of the host: a bigint. */
-export const u64: AttributeType<bigint> = {
-  name: 'u64',
-  expected: 'a bigint from 0n to 18446744073709551615n',
-  write(writer, value) {
-    if (typeof value !== 'bigint' || value < 0n || value > mostU64) throw new InvalidValue(this.expected)
-    writer.view.setBigUint64(writer.length, value, hostIsLittleEndian)
-    writer.length += 8
-  },
-  read(_, view, offset, length) {
-    if (length < 8) throw short('u64', length, offset)
-    // Most counters of most tables are zero, and a bigint is an object.
-    if (view.getUint32(offset, true) === 0 && view.getUint32(offset + 4, true) === 0) return 0n
-    return view.getBigUint64(offset, hostIsLittleEndian)
-  },
+function wide(name: string, littleEndian: boolean): AttributeType<bigint> {
+  return {
+    name,
+    expected: 'a bigint from 0n to 18446744073709551615n',
+    write(writer, value) {
+      if (typeof value !== 'bigint' || value < 0n || value > mostU64) throw new InvalidValue(this.expected)
+      writer.view.setBigUint64(writer.length, value, littleEndian)
+      writer.length += 8
+    },
+    read(_, view, offset, length) {
+      if (length < 8) throw short(name, length, offset)
+      // Most counters of most tables are zero, and a bigint is an object.
+      if (view.getUint32(offset, true) === 0 && view.getUint32(offset + 4, true) === 0) return 0n
+      return view.getBigUint64(offset, littleEndian)
+    },
+  }
 }
 
-/** A u64 that is a rate or a gauge, far below 2^53: a number to the user. */
-export const u64AsNumber: AttributeType<number> = {
-  name: 'u64',
-  expected: 'an integer from 0 to 9007199254740991',
-  write(writer, value) {
-    if (!Number.isSafeInteger(value) || value < 0) throw new InvalidValue(this.expected)
-    writer.view.setBigUint64(writer.length, BigInt(value), hostIsLittleEndian)
-    writer.length += 8
-  },
-  read(_, view, offset, length) {
-    if (length < 8) throw short('u64', length, offset)
-    const low = view.getUint32(hostIsLittleEndian ? offset : offset + 4, hostIsLittleEndian)
-    const high = view.getUint32(hostIsLittleEndian ? offset + 4 : offset, hostIsLittleEndian)
-    return high * 0x1_0000_0000 + low
-  },
+/** 64 bits in the order of the host: a bigint. */
+export const u64 = wide('u64', hostIsLittleEndian)
+/** 64 bits in network order: a bigint. */
+export const be64 = wide('be64', false)
+
+function wideAsNumber(name: string, littleEndian: boolean): AttributeType<number> {
+  return {
+    name,
+    expected: 'an integer from 0 to 9007199254740991',
+    write(writer, value) {
+      if (!Number.isSafeInteger(value) || value < 0) throw new InvalidValue(this.expected)
+      writer.view.setBigUint64(writer.length, BigInt(value), littleEndian)
+      writer.length += 8
+    },
+    read(_, view, offset, length) {
+      if (length < 8) throw short(name, length, offset)
+      const low = view.getUint32(littleEndian ? offset : offset + 4, littleEndian)
+      const high = view.getUint32(littleEndian ? offset + 4 : offset, littleEndian)
+      return high * 0x1_0000_0000 + low
+    },
+  }
 }
+
+/** A u64 that is a rate, a gauge or a number, far below 2^53: a number to the user. */
+export const u64AsNumber = wideAsNumber('u64', hostIsLittleEndian)
+/** The same in network order. */
+export const be64AsNumber = wideAsNumber('be64', false)
 
 /** A u32 that newer kernels send as u64: a bigint to the user in both. */
 export const u32AsBigint: AttributeType<bigint> = {

@@ -164,7 +164,9 @@ export class FakeKernel implements Transport {
     for (const request of messagesOf(sent)) {
       this.requests.push(request)
       if (kind === 'dumps' && !request.isDump) throw systemError('EINVAL', 'sendmsg')
-      replier.answer(request, this.#perform(request), disturbance.interrupted === true)
+      // A batch of netfilter begins with a number that is the controller's elsewhere.
+      const answer = kind === 'atomic' ? this.#handle(request) : this.#perform(request)
+      replier.answer(request, answer, disturbance.interrupted === true)
     }
     const dropped = disturbance.lost ?? 0
     let bytes = replier.take(dropped)
