@@ -1,0 +1,185 @@
+import { type KernelError, KernelError as Failure } from '../errors/index.js'
+import {
+  type Acknowledgement,
+  type AttributeTable,
+  type CallOptions,
+  type Connection,
+  hostIsLittleEndian,
+  NLM_F_ACK,
+  type ReadReply,
+  type Request,
+  type Target,
+  type Writer,
+} from '../netlink/index.js'
+import { attributesAt, batch, batchMessage, type NetfilterFamily, netfilterFamilies } from './wire.js'
+
+/** One message to a subsystem of netfilter: what it is, and its attributes. */
+export interface NetfilterMessage extends Target {
+  /** Of the subsystem: the lower byte of the message's type. */
+  readonly message: number
+  readonly flags?: number | undefined
+  readonly family: NetfilterFamily
+  readonly table: AttributeTable
+  readonly record: object
+  /** What a ValidationError's path begins with. */
+  readonly path?: string | undefined
+}
+
+/** What stands in the header of a reply. */
+export interface ReplyHeader {
+  readonly family: number
+  readonly resource: number
+}
+
+/** `struct nfgenmsg` of a reply whose payload is at `offset`. */
+export function readHeader(view: DataView, offset: number): ReplyHeader {
+  return { family: view.getUint8(offset), resource: view.getUint16(offset + 2) }
+}
+
+export interface CommitOptions extends CallOptions {
+  /** Only if nothing was changed since this generation. */
+  readonly ifGeneration?: number | undefined
+  /** Everything is checked, and nothing is changed. */
+  readonly check?: boolean | undefined
+}
+
+/** A message of a transaction that failed. */
+export interface CommitFailure {
+  /** Among those that were given; -1 for the transaction itself. */
+  readonly index: number
+  readonly error: KernelError
+}
+
+export interface Commit<T> {
+  readonly failures: readonly CommitFailure[]
+  /** What the kernel said of messages that asked for it (NLM_F_ECHO). */
+  readonly results: readonly { readonly index: number; readonly result: T }[]
+  /** Some of `results` may be missing. */
+  readonly lost: boolean
+}
+
+/** Sends messages to one subsystem of netfilter. */
+export class Netfilter {
+  readonly #connection: Connection
+  readonly #subsystem: number
+
+  constructor(connection: Connection, subsystem: number) {
+    this.#connection = connection
+    this.#subsystem = subsystem
+  }
+
+  execute(message: NetfilterMessage, options?: CallOptions): Promise<void> {
+    return this.#connection.execute(this.#request(message), options)
+  }
+
+  query<T>(message: NetfilterMessage, read: ReadReply<T>, options?: CallOptions): Promise<T[]> {
+    return this.#connection.query(this.#request(message), read, options)
+  }
+
+  dump<T>(message: NetfilterMessage, read: ReadReply<T>, options?: CallOptions): Promise<T[]> {
+    return this.#connection.dump(this.#request(message), read, options)
+  }
+
+  dumps<I, T, R>(
+    items: readonly I[],
+    messageOf: (item: I) => NetfilterMessage,
+    read: ReadReply<T>,
+    finish: (item: I, found: T[]) => R,
+    options?: CallOptions,
+  ): Promise<R[]> {
+    return this.#connection.dumps(items, (item) => this.#request(messageOf(item)), read, finish, options)
+  }
+
+  /**
+   * All of it or nothing: one send between a begin and an end (nfnetlink_rcv_batch). Without the end the kernel checks
+   * everything and takes it back. Every failure is told; what fails at the end is told of the transaction itself.
+   */
+  async commit<T>(
+    operation: string,
+    messages: readonly NetfilterMessage[],
+    read: ReadReply<T>,
+    { ifGeneration, check, ...options }: CommitOptions = {},
+  ): Promise<Commit<T>> {
+    if (messages.length === 0) return { failures: [], results: [], lost: false }
+    const last = messages.length - 1
+    const requests = [
+      this.#boundary(operation, batchMessage.begin, { generation: ifGeneration }),
+      // Linux 6.1 answers nothing to the end, and every kernel answers to the last message when all is committed.
+      ...messages.map((message, index) => this.#request(message, index === last ? NLM_F_ACK : 0)),
+    ]
+    if (check !== true) requests.push(this.#boundary(operation, batchMessage.end, {}))
+    const answer = await this.#connection.atomic(requests, read, options)
+    const failures = answer.failures.map(({ index, error }) => ({ index: index - 1, error }))
+    // A dry run ends before the acknowledgement, and what was lost is not what was not done.
+    if (failures.length === 0 && !answer.acknowledged.has(last + 1) && check !== true) {
+      throw new Failure({
+        errno: -105,
+        operation,
+        kernelMessage: answer.lost
+          ? 'the answer was lost, so whether it was committed is unknown'
+          : 'the kernel did not answer, so whether it was committed is unknown',
+        hint: 'Read back what it was to change',
+      })
+    }
+    const results = answer.results.map(({ index, result }) => ({ index: index - 1, result }))
+    return { failures, results, lost: answer.lost }
+  }
+
+  #request(sent: NetfilterMessage, more = 0): Request {
+    const { message, flags = 0, family, table, record, path } = sent
+    const type = (this.#subsystem << 8) | message
+    return {
+      operation: sent.operation,
+      object: sent.object,
+      table,
+      headerBytes: attributesAt,
+      pathOf: sent.pathOf,
+      hint: (acknowledged) => sent.hint?.(acknowledged) ?? generalHint(acknowledged),
+      write(writer, given, sequence) {
+        const start = begin(writer, type, flags | more | given, sequence, netfilterFamilies[family], 0)
+        table.encode(writer, record, path)
+        writer.endMessage(start)
+      },
+    }
+  }
+
+  #boundary(operation: string, type: number, record: { readonly generation?: number | undefined }): Request {
+    return {
+      operation,
+      object: undefined,
+      table: batch,
+      headerBytes: attributesAt,
+      hint: generalHint,
+      write: (writer, flags, sequence) => {
+        const start = begin(writer, type, flags, sequence, 0, this.#subsystem)
+        batch.encode(writer, record)
+        writer.endMessage(start)
+      },
+    }
+  }
+}
+
+function begin(
+  writer: Writer,
+  type: number,
+  flags: number,
+  sequence: number,
+  family: number,
+  resource: number,
+): number {
+  const start = writer.beginMessage(type, flags, sequence)
+  writer.u8(family)
+  writer.u8(0)
+  // Network order.
+  writer.u16(hostIsLittleEndian ? ((resource & 0xff) << 8) | (resource >> 8) : resource)
+  return start
+}
+
+const hints: Readonly<Record<number, string>> = {
+  [-1]: 'Needs CAP_NET_ADMIN in the user namespace that owns the network namespace',
+  [-95]: 'The kernel lacks this part of netfilter, or it cannot load its module from here',
+}
+
+function generalHint({ errno }: Acknowledgement): string | undefined {
+  return hints[errno]
+}
