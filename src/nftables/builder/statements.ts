@@ -1,0 +1,281 @@
+/** What a rule does with a packet. */
+import { ValidationError } from '../../errors/index.js'
+import { isIPv4 } from '../../address/index.js'
+import type { ExpressionInput } from '../expressions/index.js'
+import type { Verdict } from '../kinds.js'
+import { concatenated, inetService, ipv4Addr, ipv6Addr } from './datatypes.js'
+import { Field } from './fields.js'
+import { firstRegister, type Part, registersOf, type RuleBuilder } from './rule.js'
+import type { NamedMap, NamedSet, VerdictMap } from './sets.js'
+
+type Of<Name extends ExpressionInput['name']> = Extract<ExpressionInput, { readonly name: Name }>
+
+/** Any expression, for what this builder has no name for. */
+export function raw(...expressions: readonly ExpressionInput[]): Part {
+  return { write: (rule) => rule.push(...expressions) }
+}
+
+function verdict(data: Verdict): Part {
+  return raw({ name: 'immediate', destinationRegister: 0, data })
+}
+
+/** The packet passes this hook. */
+export const accept = verdict({ code: 'accept' })
+/** The packet is gone. */
+export const drop = verdict({ code: 'drop' })
+/** With the next rule. */
+export const goOn = verdict({ code: 'continue' })
+/** Back to the chain that jumped here, or to the policy. */
+export const returnVerdict = verdict({ code: 'return' })
+/** With that chain, and then with the next rule. */
+export const jump = (chain: string): Part => verdict({ code: 'jump', chain })
+/** With that chain, and not back. */
+export const goto = (chain: string): Part => verdict({ code: 'goto', chain })
+
+/** Counts packets and bytes. */
+export const counter = raw({ name: 'counter', packets: 0n, bytes: 0n })
+/** The flow is not tracked. */
+export const notrack = raw({ name: 'notrack' })
+
+/** Does what the map says of the field; the rule goes on if it says nothing. */
+export function vmap<Key>(field: Field<Key>, map: VerdictMap<Key>): Part {
+  return {
+    write(rule) {
+      field.loadInto(firstRegister, rule)
+      rule.push({ name: 'lookup', set: map.name, sourceRegister: firstRegister, destinationRegister: 0 })
+    },
+  }
+}
+
+/** What a map has for a field: to give to `set`, to NAT, or to look up further. The rule ends where it has nothing. */
+export function lookup<Key, Value>(field: Field<Key>, map: NamedMap<Key, Value>): Field<Value> {
+  return new Field(
+    map.value,
+    (destinationRegister, rule) => {
+      field.loadInto(destinationRegister, rule)
+      return [{ name: 'lookup', set: map.name, sourceRegister: destinationRegister, destinationRegister }]
+    },
+    field.needs,
+  )
+}
+
+const unitSeconds = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 } as const
+
+/** Ends the rule for what is more than so much in a time, or with `over` for what is not. */
+export function limit(options: {
+  readonly rate: number
+  readonly per: keyof typeof unitSeconds
+  /** Packets, or bytes, above the rate; 5 packets unless said. */
+  readonly burst?: number | undefined
+  /** What it is for. */
+  readonly type?: 'packets' | 'bytes' | undefined
+  readonly over?: boolean | undefined
+}): Part {
+  const { rate, per, type = 'packets', burst = type === 'packets' ? 5 : 0, over } = options
+  if (!Number.isSafeInteger(rate) || rate < 1)
+    throw new ValidationError('limit.rate', rate, 'an integer from 1')
+  return raw({
+    name: 'limit',
+    rate: BigInt(rate),
+    unitSeconds: unitSeconds[per],
+    burst,
+    type,
+    flags: over === true ? ['inverted'] : [],
+  })
+}
+
+/** Until so many bytes have come by, or with `over` from then on. */
+export function quota({
+  bytes,
+  over,
+}: {
+  /** How many. */
+  readonly bytes: bigint
+  readonly over?: boolean | undefined
+}): Part {
+  return raw({ name: 'quota', bytes, flags: over === true ? ['inverted'] : [] })
+}
+
+/** Tells the kernel's log, or with `group` a program that listens there. */
+export function log(options: Omit<Of<'log'>, 'name' | 'unknown'> = {}): Part {
+  return raw({ name: 'log', ...options })
+}
+
+const icmpxCodes = {
+  'no-route': 0,
+  'port-unreachable': 1,
+  'host-unreachable': 2,
+  'admin-prohibited': 3,
+} as const
+
+/** Refuses, and says so: with a reset of TCP, or a message of ICMP of the packet's family. */
+export function reject(reason: 'tcp-reset' | keyof typeof icmpxCodes = 'port-unreachable'): Part {
+  return {
+    write(rule) {
+      if (reason === 'tcp-reset') {
+        rule.need({ on: 'transport', protocol: 6 })
+        return rule.push({ name: 'reject', type: 'tcp-reset' })
+      }
+      const { family } = rule.place
+      const code = icmpxCodes[reason]
+      if (family === 'ip') rule.push({ name: 'reject', type: 'icmp', icmpCode: icmpCodes[code]! })
+      else if (family === 'ip6') rule.push({ name: 'reject', type: 'icmp', icmpCode: icmpv6Codes[code]! })
+      else rule.push({ name: 'reject', type: 'icmpx', icmpCode: code })
+    },
+  }
+}
+/** ICMP_NET_UNREACH, ICMP_PORT_UNREACH, ICMP_HOST_UNREACH, ICMP_PKT_FILTERED. */
+const icmpCodes = [0, 3, 1, 13]
+/** ICMPV6_NOROUTE, ICMPV6_PORT_UNREACH, ICMPV6_ADDR_UNREACH, ICMPV6_ADM_PROHIBITED. */
+const icmpv6Codes = [0, 4, 3, 1]
+
+type NatFlags = Of<'nat'>['flags']
+
+/** Where NAT sends to. */
+export interface NatTarget {
+  /** An address, or what a map has for it. */
+  readonly address?: string | Field<string> | undefined
+  /** A port, or what a map has for it. */
+  readonly port?: number | Field<number> | undefined
+  /** Address and port together, as a map has them. */
+  readonly endpoint?: Field<readonly [string, number]> | undefined
+  /** The family of the address in tables of family inet; needed where it comes from a map. */
+  readonly family?: 'ip' | 'ip6' | undefined
+  /** What it is told beside that. */
+  readonly flags?: NatFlags
+}
+
+/** Changes the destination. */
+export const dnat = (target: NatTarget): Part => nat('dnat', target)
+/** Changes the source. */
+export const snat = (target: NatTarget): Part => nat('snat', target)
+
+/** What an endpoint is made of. */
+export const endpoint4 = concatenated([ipv4Addr, inetService])
+/** The same of IPv6. */
+export const endpoint6 = concatenated([ipv6Addr, inetService])
+
+function nat(type: 'dnat' | 'snat', { address, port, endpoint, family, flags }: NatTarget): Part {
+  return {
+    write(rule) {
+      const of = familyOfNat(rule, address, family)
+      const addressRegisters = of === 'ip' ? 1 : 4
+      const portRegister = firstRegister + addressRegisters
+      let registers: Pick<Of<'nat'>, 'addressMinimumRegister' | 'portMinimumRegister'>
+      if (endpoint !== undefined) {
+        endpoint.loadInto(firstRegister, rule)
+        registers = { addressMinimumRegister: firstRegister, portMinimumRegister: portRegister }
+      } else {
+        rule.needAll(address, port)
+        if (address !== undefined) load(rule, firstRegister, of === 'ip' ? ipv4Addr : ipv6Addr, address)
+        if (port !== undefined) load(rule, portRegister, inetService, port)
+        registers = {
+          addressMinimumRegister: address === undefined ? undefined : firstRegister,
+          portMinimumRegister: port === undefined ? undefined : portRegister,
+        }
+      }
+      rule.push({ name: 'nat', type, family: of, ...registers, flags })
+    },
+  }
+}
+
+function familyOfNat(
+  { place: { family } }: RuleBuilder,
+  address: NatTarget['address'],
+  given: 'ip' | 'ip6' | undefined,
+): 'ip' | 'ip6' {
+  if (given !== undefined) return given
+  if (family === 'ip' || family === 'ip6') return family
+  if (typeof address === 'string') return isIPv4(address) ? 'ip' : 'ip6'
+  throw new ValidationError('nat.family', given, 'ip or ip6, where the table is of both')
+}
+
+function load<Value>(
+  rule: RuleBuilder,
+  register: number,
+  type: { encode(value: Value): Uint8Array },
+  value: Value | Field<Value>,
+): void {
+  if (value instanceof Field) value.loadInto(register, rule)
+  else rule.push({ name: 'immediate', destinationRegister: register, data: type.encode(value) })
+}
+
+/** The source becomes the address of the interface that the packet leaves by. */
+export function masquerade({ flags }: { readonly flags?: NatFlags } = {}): Part {
+  return raw({ name: 'masq', flags })
+}
+
+/** To this host, at another port if one is given. */
+export function redirect({ port, flags }: { readonly port?: number; readonly flags?: NatFlags } = {}): Part {
+  return {
+    write(rule) {
+      if (port === undefined) return rule.push({ name: 'redir', flags })
+      load(rule, firstRegister, inetService, port)
+      rule.push({ name: 'redir', portMinimumRegister: firstRegister, flags })
+    },
+  }
+}
+
+/** To a local socket with IP_TRANSPARENT, whatever the packet is addressed to. */
+export function tproxy({ address, port }: { readonly address?: string; readonly port?: number }): Part {
+  return {
+    write(rule) {
+      const { family } = rule.place
+      const of = address === undefined ? undefined : isIPv4(address) ? 'ip' : 'ip6'
+      const type = of === 'ip6' ? ipv6Addr : ipv4Addr
+      const portRegister = firstRegister + registersOf(address === undefined ? 0 : type.bytes)
+      if (address !== undefined) load(rule, firstRegister, type, address)
+      if (port !== undefined) load(rule, portRegister, inetService, port)
+      rule.push({
+        name: 'tproxy',
+        family: of ?? (family === 'ip' || family === 'ip6' ? family : 'unspecified'),
+        addressRegister: address === undefined ? undefined : firstRegister,
+        portRegister: port === undefined ? undefined : portRegister,
+      })
+    },
+  }
+}
+
+/** Adds what the field is to a set, or gives its element a new timeout. */
+export function put<Key>(
+  operation: 'add' | 'update' | 'delete',
+  set: NamedSet<Key>,
+  field: Field<Key>,
+  options: {
+    readonly timeoutMilliseconds?: number | undefined
+    readonly expressions?: Of<'dynset'>['expressions']
+  } = {},
+): Part {
+  return {
+    write(rule) {
+      field.loadInto(firstRegister, rule)
+      rule.push({ name: 'dynset', operation, set: set.name, keyRegister: firstRegister, ...options })
+    },
+  }
+}
+
+/** The same for a map, with what another field is. */
+export function putEntry<Key, Value>(
+  operation: 'add' | 'update',
+  map: NamedMap<Key, Value>,
+  key: Field<Key>,
+  value: Field<Value>,
+  { timeoutMilliseconds }: { readonly timeoutMilliseconds?: number | undefined } = {},
+): Part {
+  return {
+    write(rule) {
+      const dataRegister = firstRegister + registersOf(map.key.bytes)
+      rule.needAll(key, value)
+      key.loadInto(firstRegister, rule)
+      value.loadInto(dataRegister, rule)
+      rule.push({
+        name: 'dynset',
+        operation,
+        set: map.name,
+        keyRegister: firstRegister,
+        dataRegister,
+        timeoutMilliseconds,
+      })
+    },
+  }
+}

@@ -1,0 +1,329 @@
+/** Rules of the builder beside the same rules of Debian's nft: both lists are to say the same. */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { NetworkNamespace } from '../../src/net/index.js'
+import {
+  accept,
+  addRule,
+  concat,
+  counter,
+  ct,
+  dnat,
+  drop,
+  endpoint4,
+  fib,
+  goto,
+  icmp,
+  icmpv6,
+  insertRule,
+  ip,
+  ip6,
+  jhash,
+  jump,
+  limit,
+  log,
+  lookup,
+  masquerade,
+  meta,
+  NamedMap,
+  NamedSet,
+  notrack,
+  numgen,
+  type Part,
+  put,
+  putEntry,
+  quota,
+  raw,
+  redirect,
+  reject,
+  returnVerdict,
+  snat,
+  tcp,
+  th,
+  tproxy,
+  types,
+  udp,
+  VerdictMap,
+  vmap,
+} from '../../src/nftables/builder/index.js'
+import { Nftables } from '../../src/nftables/index.js'
+
+const run = promisify(execFile)
+
+async function place(t: Test) {
+  const netns = NetworkNamespace.create()
+  const nftables = await Nftables.open({ netns })
+  t.teardown(() => {
+    nftables.close()
+    netns.close()
+  })
+  const nft = async (...args: readonly string[]): Promise<string> => {
+    const { stdout } = await run('nsenter', [`--net=/proc/${process.pid}/fd/${netns.fd}`, 'nft', ...args])
+    return stdout
+  }
+  return { nftables, nft }
+}
+
+const family = 'inet'
+const table = 't'
+const where = { family, table } as const
+
+const clients = new NamedSet({ ...where, name: 'clients' }, types.ipv4Addr, {
+  flags: ['timeout', 'dynamic'],
+  size: 100,
+})
+const networks = new NamedSet({ ...where, name: 'networks' }, types.ipv4Addr, { comment: 'a set' })
+const pairs = new NamedSet(
+  { ...where, name: 'pairs' },
+  types.concatenated([types.ipv4Addr, types.inetService]),
+)
+const verdicts = new VerdictMap(
+  { ...where, name: 'verdicts' },
+  types.concatenated([types.ipv4Addr, types.inetProto, types.inetService]),
+)
+const marks = new NamedMap({ ...where, name: 'marks' }, types.inetService, types.mark)
+const backends = new NamedMap({ ...where, name: 'backends' }, types.ipv4Addr, endpoint4)
+const seen = new NamedMap({ ...where, name: 'seen' }, types.ipv4Addr, types.mark, {
+  flags: ['timeout', 'dynamic'],
+  size: 50,
+})
+
+const setsOfNft = `
+  set clients { type ipv4_addr; size 100; flags dynamic,timeout; }
+  set networks { type ipv4_addr; comment "a set"; elements = { 10.0.0.1, 10.0.0.2 } }
+  set pairs { type ipv4_addr . inet_service; elements = { 10.0.0.1 . 80 } }
+  map verdicts { type ipv4_addr . inet_proto . inet_service : verdict; elements = { 10.1.1.1 . tcp . 80 : goto x, 10.1.1.2 . udp . 53 : drop } }
+  map marks { type inet_service : mark; elements = { 80 : 0x1, 443 : 0x2 } }
+  map backends { type ipv4_addr : ipv4_addr . inet_service; elements = { 10.0.0.9 : 10.9.9.9 . 8080 } }
+  map seen { type ipv4_addr : mark; size 50; flags dynamic,timeout; }
+`
+
+/** What nft writes, and what the builder does. */
+const rules: Readonly<Record<string, readonly [nft: string, ...parts: readonly Part[]][]>> = {
+  x: [['counter packets 0 bytes 0 accept', counter, accept]],
+  filter: [
+    ['ct state established,related accept', ct.state.has('established', 'related'), accept],
+    ['ct state new ct mark set meta mark', ct.state.has('new'), ct.mark.set(meta.mark)],
+    ['iifname "lo" accept', meta.iifname.is('lo'), accept],
+    ['oifname != "eth*" drop', meta.oifname.isNot('eth*'), drop],
+    ['ip saddr 10.0.0.1 drop', ip.saddr.is('10.0.0.1'), drop],
+    ['ip saddr 10.0.0.0/13 return', ip.saddr.within('10.0.0.0/13'), returnVerdict],
+    ['ip daddr != 192.168.0.0/16 jump x', ip.daddr.notWithin('192.168.0.0/16'), jump('x')],
+    ['ip6 daddr 2001:db8::/33 goto x', ip6.daddr.within('2001:db8::/33'), goto('x')],
+    ['tcp dport 22 accept', tcp.dport.is(22), accept],
+    ['tcp dport { 80, 443 } counter packets 0 bytes 0', tcp.dport.in([80, 443]), counter],
+    ['udp sport != { 53, 123 } drop', udp.sport.notIn([53, 123]), drop],
+    ['tcp dport 1000-2000 accept', tcp.dport.between(1000, 2000), accept],
+    ['meta mark 0x10-0x20 accept', meta.mark.between(0x10, 0x20), accept],
+    ['tcp flags syn,rst drop', tcp.flags.has('syn', 'rst'), drop],
+    ['icmp type 8 accept', icmp.type.is(8), accept],
+    ['icmpv6 type 128 accept', icmpv6.type.is(128), accept],
+    ['ip saddr @networks accept', ip.saddr.in(networks), accept],
+    ['ip saddr != @networks drop', ip.saddr.notIn(networks), drop],
+    ['ip saddr . tcp dport @pairs accept', concat(ip.saddr, tcp.dport).in(pairs), accept],
+    [
+      'ip saddr . tcp dport { 10.0.0.1 . 80, 10.0.0.2 . 81 } accept',
+      concat(ip.saddr, tcp.dport).in([
+        ['10.0.0.1', 80],
+        ['10.0.0.2', 81],
+      ]),
+      accept,
+    ],
+    [
+      'ip daddr . meta l4proto . th dport vmap @verdicts',
+      vmap(concat(ip.daddr, meta.l4proto, th.dport), verdicts),
+    ],
+    ['meta mark set 0x00000010', meta.mark.set(0x10)],
+    ['meta mark set tcp dport map @marks', meta.mark.set(lookup(tcp.dport, marks))],
+    ['limit rate 10/minute burst 7 packets accept', limit({ rate: 10, per: 'minute', burst: 7 }), accept],
+    ['limit rate over 5/second burst 5 packets drop', limit({ rate: 5, per: 'second', over: true }), drop],
+    ['quota over 1000 bytes drop', quota({ bytes: 1000n, over: true }), drop],
+    [
+      'log prefix "seen " level info flags ip options',
+      log({ prefix: 'seen ', level: 'info', flags: ['ip-options'] }),
+    ],
+    ['log group 3', log({ group: 3 })],
+    ['reject with icmpx admin-prohibited', reject('admin-prohibited')],
+    ['meta l4proto tcp reject with tcp reset', reject('tcp-reset')],
+    ['fib daddr type local accept', fib('daddr').type.is('local'), accept],
+    ['fib saddr . iif oif 0 drop', fib('saddr', 'iif').oif.is(0), drop],
+    ['meta skuid 1000 accept', meta.skuid.is(1000), accept],
+    ['add @clients { ip saddr timeout 10s }', put('add', clients, ip.saddr, { timeoutMilliseconds: 10_000 })],
+    [
+      'update @clients { ip saddr timeout 1m }',
+      put('update', clients, ip.saddr, { timeoutMilliseconds: 60_000 }),
+    ],
+    [
+      'update @seen { ip saddr timeout 1m : meta mark }',
+      putEntry('update', seen, ip.saddr, meta.mark, { timeoutMilliseconds: 60_000 }),
+    ],
+    [
+      'meta mark set jhash ip saddr mod 16 seed 0x7',
+      meta.mark.set(jhash(ip.saddr, { modulus: 16, seed: 7 })),
+    ],
+    ['meta mark set numgen random mod 8', meta.mark.set(numgen('random', { modulus: 8 }))],
+    ['meta nftrace set 1', meta.nftrace.set(1)],
+    ['ct status dnat accept', ct.status.has('dnat'), accept],
+    ['ip ttl 64 ip protocol tcp accept', ip.ttl.is(64), ip.protocol.is('tcp'), accept],
+  ],
+  raw: [['notrack', notrack]],
+  pre: [
+    ['dnat ip to 10.0.0.7', dnat({ address: '10.0.0.7' })],
+    ['tcp dport 80 dnat ip to 10.0.0.7:8080', tcp.dport.is(80), dnat({ address: '10.0.0.7', port: 8080 })],
+    [
+      'tcp dport 81 dnat ip6 to [2001:db8::1]:8081',
+      tcp.dport.is(81),
+      dnat({ address: '2001:db8::1', port: 8081 }),
+    ],
+    [
+      'meta l4proto tcp dnat ip to ip daddr map @backends',
+      meta.l4proto.is('tcp'),
+      dnat({ endpoint: lookup(ip.daddr, backends), family: 'ip' }),
+    ],
+    ['tcp dport 25 redirect to :2525', tcp.dport.is(25), redirect({ port: 2525 })],
+  ],
+  post: [
+    [
+      'oifname "eth0" masquerade fully-random',
+      meta.oifname.is('eth0'),
+      masquerade({ flags: ['fully-random'] }),
+    ],
+    [
+      'ip saddr 10.0.0.0/8 snat ip to 192.0.2.1 random',
+      ip.saddr.within('10.0.0.0/8'),
+      snat({ address: '192.0.2.1', flags: ['random'] }),
+    ],
+  ],
+  mangle: [
+    [
+      'meta l4proto tcp tproxy ip to 127.0.0.1:8080 accept',
+      meta.l4proto.is('tcp'),
+      tproxy({ address: '127.0.0.1', port: 8080 }),
+      accept,
+    ],
+  ],
+}
+
+const chains = {
+  x: '',
+  filter: 'type filter hook forward priority filter; policy accept;',
+  raw: 'type filter hook prerouting priority raw; policy accept;',
+  pre: 'type nat hook prerouting priority dstnat; policy accept;',
+  post: 'type nat hook postrouting priority srcnat; policy accept;',
+  mangle: 'type filter hook prerouting priority mangle; policy accept;',
+} as const
+
+t.test('what the builder makes is what nft makes', async (t) => {
+  const [ours, theirs] = [await place(t), await place(t)]
+  const transaction = ours.nftables.transaction().add('table', { family, name: table })
+  transaction.add('chain', { ...where, name: 'x' })
+  transaction.add('chain', {
+    ...where,
+    name: 'filter',
+    hook: 'forward',
+    priority: 'filter',
+    policy: 'accept',
+  })
+  transaction.add('chain', { ...where, name: 'raw', hook: 'prerouting', priority: 'raw', policy: 'accept' })
+  transaction.add('chain', {
+    ...where,
+    name: 'pre',
+    type: 'nat',
+    hook: 'prerouting',
+    priority: 'dstnat',
+    policy: 'accept',
+  })
+  transaction.add('chain', {
+    ...where,
+    name: 'post',
+    type: 'nat',
+    hook: 'postrouting',
+    priority: 'srcnat',
+    policy: 'accept',
+  })
+  transaction.add('chain', {
+    ...where,
+    name: 'mangle',
+    hook: 'prerouting',
+    priority: 'mangle',
+    policy: 'accept',
+  })
+  for (const set of [clients, networks, pairs, verdicts, marks, backends, seen])
+    transaction.add('set', set.input)
+  transaction.add('elements', networks.elementsOf(['10.0.0.1', '10.0.0.2']))
+  transaction.add('elements', pairs.elementsOf([['10.0.0.1', 80]]))
+  transaction.add(
+    'elements',
+    verdicts.entriesOf([
+      [['10.1.1.1', 'tcp', 80], { code: 'goto', chain: 'x' }],
+      [['10.1.1.2', 'udp', 53], { code: 'drop' }],
+    ]),
+  )
+  transaction.add(
+    'elements',
+    marks.entriesOf([
+      [80, 1],
+      [443, 2],
+    ]),
+  )
+  transaction.add('elements', backends.entriesOf([['10.0.0.9', ['10.9.9.9', 8080]]]))
+  for (const [chain, list] of Object.entries(rules)) {
+    for (const [text, ...parts] of list)
+      addRule(transaction, { ...where, chain, comment: text.slice(0, 120) }, ...parts)
+  }
+  await transaction.commit()
+  const text = Object.entries(chains)
+    .map(
+      ([name, hook]) =>
+        `chain ${name} {\n${hook}\n${rules[name]!.map(([nft]) => `${nft} comment ${JSON.stringify(nft.slice(0, 120)).replaceAll('\\"', "'")}`).join('\n')}\n}`,
+    )
+    .join('\n')
+  const file = `${t.testdir({ rules: `table ${family} ${table} {\n${setsOfNft}\n${text}\n}\n` })}/rules`
+  await theirs.nft('-f', file)
+  const listed = (said: string): string[] =>
+    said
+      .split('\n')
+      .map((line) => line.replace(/ comment ".*"$/, '').trim())
+      .sort()
+  t.same(listed(await ours.nft('list', 'ruleset')), listed(await theirs.nft('list', 'ruleset')))
+})
+
+t.test('a rule goes before the others, and any expression into it', async (t) => {
+  const { nftables, nft } = await place(t)
+  const transaction = nftables
+    .transaction()
+    .add('table', { family, name: table })
+    .add('chain', { ...where, name: 'c' })
+  addRule(transaction, { ...where, chain: 'c' }, counter)
+  insertRule(
+    transaction,
+    { ...where, chain: 'c', comment: 'first' },
+    raw({ name: 'meta', key: 'cpu', destinationRegister: 1 }),
+    tcp.dport.in([1, 2]),
+    drop,
+  )
+  await transaction.commit()
+  t.match(
+    await nft('list', 'chain', family, table, 'c'),
+    /tcp dport { 1, 2 } drop comment "first"\n\s+counter packets/,
+  )
+})
+
+t.test('what cannot be is refused, with what was expected', (t) => {
+  const transaction = { add: () => transaction, insert: () => transaction } as never
+  const refused =
+    (...parts: readonly Part[]) =>
+    () =>
+      addRule(transaction, { ...where, chain: 'c' }, ...parts)
+  t.throws(refused(ip.saddr.is('::1')), { name: 'ValidationError', path: 'ipv4_addr' })
+  t.throws(refused(tcp.dport.is(65536)), { name: 'ValidationError', path: 'inet_service' })
+  t.throws(refused(ip.saddr.within('10.0.0.0/33')), { name: 'ValidationError' })
+  t.throws(refused(meta.iifname.is('a'.repeat(16))), { name: 'ValidationError', path: 'ifname' })
+  t.throws(refused(ct.state.has('nothing' as never)), { name: 'ValidationError', path: 'ct_state' })
+  t.throws(refused(dnat({ endpoint: lookup(ip.daddr, backends) })), {
+    name: 'ValidationError',
+    path: 'nat.family',
+  })
+  t.end()
+})
