@@ -1,0 +1,334 @@
+import { isKernelError, KernelError } from '../errors/index.js'
+import {
+  type CallOptions,
+  Connection,
+  NETLINK_NETFILTER,
+  openSocket,
+  type Transport,
+} from '../netlink/index.js'
+import type { Netns } from '../net/index.js'
+import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, subsystem } from '../nfnetlink/index.js'
+import type { Family } from './hooks.js'
+import {
+  type Chain,
+  type Elements,
+  type Flowtable,
+  type Inputs,
+  type Kind,
+  type KindName,
+  kinds,
+  type NftObject,
+  type NftSet,
+  type Outputs,
+  type Rule,
+  type Table,
+} from './kinds.js'
+import { monitor, type NftablesEvent, type NftablesTrace, trace } from './monitor.js'
+import { readObject } from './reading.js'
+import { type Operation, Transaction } from './transaction.js'
+import { generation as generationTable, message, type Generation } from './wire.js'
+
+/** Where and how a client speaks to the kernel. */
+export interface NftablesOptions {
+  /** The network namespace; the current one if left out. */
+  readonly netns?: Netns | undefined
+  /** Something else than the addon's socket. It is closed with the client. */
+  readonly transport?: Transport | undefined
+  /** How long to wait for an answer; 10,000 unless said. */
+  readonly deadlineMilliseconds?: CallOptions['deadlineMilliseconds']
+}
+
+/** What of a ruleset is asked for: all of it unless said. */
+export interface Selection {
+  /** Which packets it is about: `inet` is both `ip` and `ip6`. */
+  readonly family?: Family | undefined
+  /** The name of its table. */
+  readonly table?: string | undefined
+}
+
+/** A whole ruleset, of one generation. */
+export interface Ruleset {
+  /** The number of the state that it was read in. */
+  readonly generation: number
+  /** All of them. */
+  readonly tables: readonly Table[]
+  /** All of them. */
+  readonly chains: readonly Chain[]
+  /** In their order, chain by chain. */
+  readonly rules: readonly Rule[]
+  /** Sets and maps. */
+  readonly sets: readonly NftSet[]
+  /** Of every set. */
+  readonly elements: readonly Elements[]
+  /** Stateful objects. */
+  readonly objects: readonly NftObject[]
+  /** All of them. */
+  readonly flowtables: readonly Flowtable[]
+}
+
+/** A batch of 100,000 elements takes 5 MB, and goes in one send. */
+const sendBufferBytes = 64 * 1024 * 1024
+const receiveBufferBytes = 16 * 1024 * 1024
+const readAttempts = 8
+
+/**
+ * nf_tables of one network namespace: reads it, and changes it in transactions. Closing it closes the descriptor; what
+ * was made stays in the kernel, but for tables that it owns.
+ */
+export class Nftables {
+  readonly #connection: Connection
+  readonly #netfilter: Netfilter
+
+  private constructor(options: NftablesOptions) {
+    const transport =
+      options.transport ??
+      openSocket({
+        protocol: NETLINK_NETFILTER,
+        netns: options.netns,
+        sendBufferBytes,
+        receiveBufferBytes,
+      })
+    this.#connection = new Connection(transport, options)
+    this.#netfilter = new Netfilter(this.#connection, subsystem.nftables)
+  }
+
+  /** @throws UnsupportedError if this platform has no addon; KernelError if the kernel has no nf_tables. */
+  static async open(options: NftablesOptions = {}): Promise<Nftables> {
+    const nftables = new Nftables(options)
+    try {
+      await nftables.generation(options)
+    } catch (error) {
+      nftables.close()
+      throw error
+    }
+    return nftables
+  }
+
+  /** Closes its descriptor. */
+  close(): void {
+    this.#connection.close()
+  }
+
+  /** The same, for `await using`. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- nothing of it takes time
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+
+  /** The number of the ruleset's state: it goes up with every change, whoever makes it. */
+  async generation(options?: CallOptions): Promise<number> {
+    const found = await this.#netfilter.query(
+      {
+        operation: 'nftables.generation',
+        message: message.getGeneration,
+        family: 'unspecified',
+        table: generationTable,
+        record: {},
+      },
+      (bytes, view, offset, end) =>
+        (generationTable.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Generation).id,
+      options,
+    )
+    return found[0] ?? 0
+  }
+
+  /** Changes that are made together. */
+  transaction(): Transaction {
+    return new Transaction(this.#netfilter, (operation) => this.#exists(operation))
+  }
+
+  /**
+   * Decides on what it is now, and does it only if nobody was faster; decides anew otherwise.
+   * @throws what `decide` throws, and what a commit throws; KernelError ERESTART after so many attempts.
+   */
+  async retrying<T>(
+    decide: (transaction: Transaction) => Promise<T>,
+    { attempts = 10, ...options }: CallOptions & { readonly attempts?: number } = {},
+  ): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const ifGeneration = await this.generation(options)
+      const transaction = this.transaction()
+      const result = await decide(transaction)
+      try {
+        await transaction.commit({ ...options, ifGeneration })
+        return result
+      } catch (error) {
+        if (!isKernelError(error, 'ERESTART') || attempt >= attempts) throw error
+      }
+    }
+  }
+
+  /** Tables. */
+  tables(selection?: Selection, options?: CallOptions): Promise<Table[]> {
+    return this.#list('table', selection, {}, options)
+  }
+
+  /** Chains. */
+  chains(selection?: Selection, options?: CallOptions): Promise<Chain[]> {
+    return this.#list('chain', selection, {}, options)
+  }
+
+  /** In their order, chain by chain. */
+  rules(selection?: Selection & { readonly chain?: string }, options?: CallOptions): Promise<Rule[]> {
+    const { table, chain } = selection ?? {}
+    // The kernel takes a chain with its table only (nf_tables_dump_rules).
+    return this.#list('rule', selection, table === undefined ? {} : { table, chain }, options)
+  }
+
+  /** Sets and maps, without their elements. */
+  sets(selection?: Selection, options?: CallOptions): Promise<NftSet[]> {
+    return this.#list(
+      'set',
+      selection,
+      selection?.table === undefined ? {} : { table: selection.table },
+      options,
+    )
+  }
+
+  /** @throws KernelError ENOENT if the set is not there. */
+  async elements(
+    set: { readonly family: Family; readonly table: string; readonly name: string },
+    options?: CallOptions,
+  ): Promise<Elements> {
+    const [found] = await this.#elements([set], options)
+    return found!
+  }
+
+  /** Stateful objects. */
+  objects(selection?: Selection, options?: CallOptions): Promise<NftObject[]> {
+    return this.#list(
+      'object',
+      selection,
+      selection?.table === undefined ? {} : { table: selection.table },
+      options,
+    )
+  }
+
+  /** Flowtables. */
+  flowtables(selection?: Selection, options?: CallOptions): Promise<Flowtable[]> {
+    return this.#list('flowtable', selection, {}, options)
+  }
+
+  /** Everything, as it was at one moment: read again if it was changed meanwhile. */
+  async ruleset(selection?: Selection, options?: CallOptions): Promise<Ruleset> {
+    for (let attempt = 1; ; attempt++) {
+      const generation = await this.generation(options)
+      try {
+        const tables = await this.tables(selection, options)
+        const chains = await this.chains(selection, options)
+        const rules = await this.rules(selection, options)
+        const sets = await this.sets(selection, options)
+        const objects = await this.objects(selection, options)
+        const flowtables = await this.flowtables(selection, options)
+        const elements = await this.#elements(sets, options)
+        if ((await this.generation(options)) === generation) {
+          return { generation, tables, chains, rules, sets, elements, objects, flowtables }
+        }
+      } catch (error) {
+        // A set that went between two readings.
+        if (!isKernelError(error, 'ENOENT') || (await this.generation(options)) === generation) throw error
+      }
+      if (attempt === readAttempts) {
+        throw new KernelError({
+          errno: -4,
+          operation: 'nftables.ruleset',
+          kernelMessage: `it was changed while it was read, ${readAttempts} times`,
+        })
+      }
+    }
+  }
+
+  /**
+   * What is made and deleted from now on, by whomever. Ends when the loop is left, when the signal is aborted (it then
+   * throws its reason) or the client is closed. What was lost is told: read the ruleset anew then.
+   */
+  monitor(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NftablesEvent> {
+    return monitor(this.#connection.transport, options.signal)
+  }
+
+  /** What packets go through that a rule marks for it (`meta nftrace set 1`), place by place. */
+  trace(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NftablesTrace> {
+    return trace(this.#connection.transport, options.signal)
+  }
+
+  /** What the kernel has of an object, if it has it. */
+  async #exists({ kind, object }: Operation): Promise<boolean> {
+    try {
+      const found = await this.#netfilter.query(this.#get(kind, object), readObject)
+      return found.length > 0
+    } catch (error) {
+      if (isKernelError(error, 'ENOENT')) return false
+      throw error
+    }
+  }
+
+  #get<K extends KindName>(name: K, object: Inputs[K]): NetfilterMessage {
+    const kind = kinds[name] as unknown as Kind<K>
+    return {
+      operation: `nftables.get${name[0]!.toUpperCase()}${name.slice(1)}`,
+      object,
+      message: kind.messages.get,
+      family: object.family,
+      table: kind.table,
+      record: kind.record(object),
+      pathOf: (path) => kind.path(path),
+    }
+  }
+
+  async #list<K extends KindName>(
+    kind: K,
+    { family, table }: Selection = {},
+    record: object,
+    options: CallOptions | undefined,
+  ): Promise<Outputs[K][]> {
+    const { messages, table: attributes } = kinds[kind] as unknown as Kind<K>
+    const found = await this.#netfilter.dump(
+      {
+        operation: `nftables.${kind}s`,
+        object: { family, table },
+        message: messages.get,
+        family: family ?? 'unspecified',
+        table: attributes,
+        record,
+      },
+      (bytes, view, offset, end, type) => {
+        const read = readObject(bytes, view, offset, end, type)
+        return read?.kind === kind ? (read.object as Outputs[K]) : undefined
+      },
+      options,
+    )
+    if (table === undefined) return found
+    // What the kernel does not choose by.
+    const name = (object: Outputs[K]): unknown =>
+      kind === 'table' ? (object as Table).name : (object as { readonly table?: string }).table
+    return found.filter((object) => name(object) === table)
+  }
+
+  #elements(
+    sets: readonly { readonly family: Family; readonly table: string; readonly name: string }[],
+    options: CallOptions | undefined,
+  ): Promise<Elements[]> {
+    return this.#netfilter.dumps(
+      sets,
+      ({ family, table, name }) => ({
+        operation: 'nftables.elements',
+        object: { family, table, name },
+        message: message.getElements,
+        family,
+        table: kinds.elements.table,
+        record: { table, set: name },
+      }),
+      (bytes, view, offset, end, type) => {
+        const read = readObject(bytes, view, offset, end, type)
+        return read?.kind === 'elements' ? (read.object as Elements) : undefined
+      },
+      ({ family, table, name }, found) => ({
+        family,
+        table,
+        set: name,
+        elements: found.length === 1 ? found[0]!.elements : found.flatMap(({ elements }) => elements),
+      }),
+      options,
+    )
+  }
+}

@@ -1,0 +1,19 @@
+/** Adds, updates or deletes an element while packets pass. */
+import { attribute, attributeTable, be32, be64AsNumber, bits, named, pad } from '../../netlink/index.js'
+import { name, register } from '../values.js'
+import { expression, expressions } from './circle.js'
+
+export const dynset = attributeTable('NFTA_DYNSET', {
+  set: attribute(1, 'NFTA_DYNSET_SET_NAME', name),
+  /** Of a set of the same transaction. */
+  setId: attribute(2, 'NFTA_DYNSET_SET_ID', be32),
+  operation: attribute(3, 'NFTA_DYNSET_OP', named(be32, { add: 0, update: 1, delete: 2 })),
+  keyRegister: attribute(4, 'NFTA_DYNSET_SREG_KEY', register),
+  dataRegister: attribute(5, 'NFTA_DYNSET_SREG_DATA', register),
+  timeoutMilliseconds: attribute(6, 'NFTA_DYNSET_TIMEOUT', be64AsNumber),
+  /** What each element carries; where it is one. */
+  expression: attribute(7, 'NFTA_DYNSET_EXPR', expression),
+  padding: attribute(8, 'NFTA_DYNSET_PAD', pad),
+  flags: attribute(9, 'NFTA_DYNSET_FLAGS', bits(be32, { inverted: 1, expression: 2 })),
+  expressions: attribute(10, 'NFTA_DYNSET_EXPRESSIONS', expressions),
+})

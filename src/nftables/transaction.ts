@@ -1,0 +1,307 @@
+import { BatchError, type BatchFailure, isKernelError, KernelError } from '../errors/index.js'
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/index.js'
+import type { CommitFailure, CommitOptions, Netfilter, NetfilterMessage } from '../nfnetlink/index.js'
+import type { Family } from './hooks.js'
+import { type ElementInput, type Inputs, type Kind, type KindName, kinds, type Outputs } from './kinds.js'
+import { readObject } from './reading.js'
+
+/** What can be asked for in a transaction, as `nft` has it. */
+export type Verb = 'add' | 'create' | 'insert' | 'replace' | 'rename' | 'delete' | 'destroy' | 'flush'
+
+/** One thing that a transaction does. */
+export interface Operation<K extends KindName = KindName> {
+  /** What is done. */
+  readonly verb: Verb
+  /** What it is done to. */
+  readonly kind: K
+  /** As the caller gave it. */
+  readonly object: Inputs[K]
+}
+
+/** How a transaction is made. */
+export interface TransactionOptions extends CommitOptions {
+  /** The kernel tells of what was made, with its handles. False unless said: it costs a message for each. */
+  readonly echo?: boolean | undefined
+}
+
+/** What a commit has made, as far as it was asked for. */
+export interface Committed {
+  /** By the number of the operation: what the kernel made of it. Elements may come in several. */
+  readonly made: ReadonlyMap<number, readonly Outputs[KindName][]>
+  /** Some of `made` was lost by a full receive buffer; everything was committed all the same. */
+  readonly lost: boolean
+}
+
+/** What names an object where it is to be deleted: nothing else may be sent. */
+export type Existing<K extends KindName> = Partial<Inputs[K]> & {
+  /** Which packets it is about: `inet` is both `ip` and `ip6`. */
+  readonly family: Family
+  /** The number that the kernel gave it. */
+  readonly handle?: number | undefined
+}
+
+/**
+ * Changes that the kernel makes all together, or not at all. Nothing is sent before `commit()`. Objects of the same
+ * transaction may be referred to before they have a handle, by the `id` that the program gives them.
+ */
+export class Transaction {
+  readonly #netfilter: Netfilter
+  readonly #operations: Operation[] = []
+  readonly #exists: (operation: Operation) => Promise<boolean>
+
+  /** @internal */
+  constructor(netfilter: Netfilter, exists: (operation: Operation) => Promise<boolean>) {
+    this.#netfilter = netfilter
+    this.#exists = exists
+  }
+
+  /** What it is going to do. */
+  get operations(): readonly Operation[] {
+    return this.#operations
+  }
+
+  /** Makes it if it is not there. Rules go behind those of their chain, or behind the one of `handle` or `position`. */
+  add<K extends KindName>(kind: K, object: Inputs[K]): this {
+    return this.#put('add', kind, object)
+  }
+
+  /** Makes it; fails with EEXIST if it is there. */
+  create<K extends Exclude<KindName, 'rule'>>(kind: K, object: Inputs[K]): this {
+    return this.#put('create', kind, object)
+  }
+
+  /** Puts a rule before those of its chain, or before the one of `position`. */
+  insert(kind: 'rule', object: Inputs['rule']): this {
+    return this.#put('insert', kind, object)
+  }
+
+  /** Puts a rule in the place of the one of `handle`. */
+  replace(kind: 'rule', object: Inputs['rule']): this {
+    return this.#put('replace', kind, object)
+  }
+
+  /** Gives the chain of `handle` the name. */
+  rename(
+    kind: 'chain',
+    object: {
+      readonly family: Family
+      readonly table: string
+      readonly handle: number
+      readonly name: string
+    },
+  ): this {
+    return this.#put('rename', kind, object)
+  }
+
+  /** Takes it away; fails with ENOENT if it is not there. */
+  delete<K extends KindName>(kind: K, object: Existing<K>): this {
+    return this.#put('delete', kind, object as Inputs[K])
+  }
+
+  /** Takes it away if it is there. Before Linux 6.3 it is looked for first. */
+  destroy<K extends KindName>(kind: K, object: Existing<K>): this {
+    return this.#put('destroy', kind, object as Inputs[K])
+  }
+
+  /** Takes away what is in it: the rules of a chain or of a table, the elements of a set. */
+  flush(
+    kind: 'chain' | 'table' | 'set',
+    object: { readonly family: Family; readonly table?: string; readonly name: string },
+  ): this {
+    const { family, name } = object
+    if (kind === 'table') return this.#put('flush', 'rule', { family, table: name })
+    const table = object.table ?? ''
+    if (kind === 'chain') return this.#put('flush', 'rule', { family, table, chain: name })
+    return this.#put('flush', 'elements', { family, table, set: name })
+  }
+
+  /** Takes away every table that is not owned by somebody, of one family or of all. */
+  flushRuleset(family?: Family): this {
+    return this.#put('flush', 'table', { family: family ?? 'unspecified' } as unknown as Inputs['table'])
+  }
+
+  /** Whether the kernel would do it: nothing is changed. @throws as `commit` does. */
+  async check(options?: TransactionOptions): Promise<void> {
+    await this.commit({ ...options, check: true })
+  }
+
+  /**
+   * Does all of it. It never holds the event loop: what the kernel takes back costs it milliseconds.
+   *
+   * @throws BatchError with every operation that failed and none applied; KernelError of the whole (ERESTART if the
+   *   generation is another one); ValidationError before anything is sent.
+   */
+  async commit(options: TransactionOptions = {}): Promise<Committed> {
+    const messages: NetfilterMessage[] = []
+    const operationOf: number[] = []
+    for (const [index, operation] of this.#operations.entries()) {
+      for (const message of messagesOf(operation, options.echo === true)) {
+        messages.push(message)
+        operationOf.push(index)
+      }
+    }
+    const { failures, results, lost } = await this.#netfilter.commit(
+      'nftables.commit',
+      messages,
+      readObject,
+      options,
+    )
+    if (failures.length > 0) {
+      if (await this.#isDestroyUnknown(failures, operationOf)) {
+        return (await this.#withoutDestroy()).commit(options)
+      }
+      throw failureOf(failures, operationOf, this.#operations)
+    }
+    const made = new Map<number, Outputs[KindName][]>()
+    for (const { index, result } of results) {
+      const operation = operationOf[index]
+      if (operation === undefined || result.kind !== this.#operations[operation]!.kind) continue
+      const list = made.get(operation) ?? []
+      made.set(operation, list)
+      list.push(result.object)
+    }
+    return { made, lost }
+  }
+
+  #put<K extends KindName>(verb: Verb, kind: K, object: Inputs[K]): this {
+    this.#operations.push({ verb, kind, object })
+    return this
+  }
+
+  /** Before 6.3 the messages for it have no number: EINVAL (nfnetlink_rcv_batch), and for nothing else of them. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- looks at the kernel only if it must
+  async #isDestroyUnknown(
+    failures: readonly CommitFailure[],
+    operationOf: readonly number[],
+  ): Promise<boolean> {
+    const destroys = this.#operations.filter(({ verb }) => verb === 'destroy')
+    if (destroys.length === 0) return false
+    const refused = new Set(
+      failures.filter(({ error }) => isKernelError(error, 'EINVAL')).map(({ index }) => operationOf[index]),
+    )
+    return this.#operations.every(({ verb }, index) => verb !== 'destroy' || refused.has(index))
+  }
+
+  async #withoutDestroy(): Promise<Transaction> {
+    const plain = new Transaction(this.#netfilter, this.#exists)
+    for (const operation of this.#operations) {
+      if (operation.verb !== 'destroy') plain.#operations.push(operation)
+      else if (await this.#exists(operation)) plain.#operations.push({ ...operation, verb: 'delete' })
+    }
+    return plain
+  }
+}
+
+/** The operations of a batch that failed, or what failed of the whole. */
+function failureOf(
+  failures: readonly CommitFailure[],
+  operationOf: readonly number[],
+  operations: readonly Operation[],
+): Error {
+  const whole = failures.find(({ index }) => index < 0)
+  if (whole !== undefined && failures.length === 1) return withHint(whole.error)
+  const told: BatchFailure[] = failures
+    .filter(({ index }) => index >= 0)
+    .map(({ index, error }) => ({
+      index: operationOf[index]!,
+      operation: error.operation,
+      object: operations[operationOf[index]!]!.object,
+      error,
+    }))
+  const together = operations.length
+  return new BatchError(
+    'nftables.commit',
+    0,
+    told,
+    whole === undefined ? { together } : { together, cause: whole.error },
+  )
+}
+
+function withHint(error: KernelError): KernelError {
+  if (!isKernelError(error, 'ERESTART')) return error
+  return new KernelError({
+    errno: error.errno,
+    operation: error.operation,
+    kernelMessage: 'the ruleset was changed since that generation',
+    hint: 'Read it again, and decide anew (`retrying` does both)',
+    cause: error,
+  })
+}
+
+const flagsOf: Readonly<Record<Verb, number>> = {
+  add: NLM_F_CREATE,
+  create: NLM_F_CREATE | NLM_F_EXCL,
+  insert: NLM_F_CREATE,
+  replace: NLM_F_REPLACE,
+  rename: 0,
+  delete: 0,
+  destroy: 0,
+  flush: 0,
+}
+
+const makes: ReadonlySet<Verb> = new Set(['add', 'create', 'insert'])
+
+/** The messages of one operation: elements go in several, because the length of a nest is a u16. */
+function* messagesOf(operation: Operation, echo: boolean): Generator<NetfilterMessage> {
+  const { verb, kind: name, object } = operation
+  const kind = kinds[name] as Kind
+  const { messages, table } = kind
+  const isRemoval = verb === 'delete' || verb === 'destroy' || verb === 'flush'
+  const number = verb === 'destroy' ? messages.destroy : isRemoval ? messages.delete : messages.new
+  const append = verb === 'add' && name === 'rule' ? NLM_F_APPEND : 0
+  const flags = flagsOf[verb] | append | (echo ? NLM_F_ECHO : 0)
+  const base = {
+    operation: `nftables.${verb}${name[0]!.toUpperCase()}${name.slice(1)}`,
+    object,
+    message: number,
+    flags,
+    family: object.family,
+    table,
+    pathOf: (path: string) => kind.path(path),
+  }
+  if (name !== 'elements') {
+    // What was read may be sent again: a handle is given out by the kernel, and names what is there already.
+    yield {
+      ...base,
+      record: kind.record(makes.has(verb) ? { ...object, handle: undefined } : object),
+      path: '',
+    }
+    return
+  }
+  const { elements, ...where } = object as Inputs['elements']
+  if (elements === undefined) {
+    yield { ...base, record: kind.record(where), path: '' }
+    return
+  }
+  for (const part of elementParts(elements)) {
+    yield { ...base, record: kind.record({ ...where, elements: part }), path: '' }
+  }
+}
+
+/** Far below 65,535 bytes of a nest, whatever else an element has. */
+const partBytes = 32_768
+/** Attribute headers of an element with key and data. */
+const elementBytes = 48
+
+function* elementParts(elements: Iterable<ElementInput>): Generator<ElementInput[]> {
+  let part: ElementInput[] = []
+  let bytes = 0
+  for (const element of elements) {
+    const { key, keyEnd, data, userData, comment, expressions, expression } = element
+    const size =
+      elementBytes +
+      (key?.length ?? 0) +
+      (keyEnd === undefined ? 0 : keyEnd.length + 8) +
+      (data instanceof Uint8Array ? data.length : data === undefined ? 0 : 280) +
+      (userData?.length ?? (comment === undefined ? 0 : comment.length * 3)) +
+      ((expressions?.length ?? 0) + (expression === undefined ? 0 : 1)) * 256
+    if (bytes + size > partBytes && part.length > 0) {
+      yield part
+      part = []
+      bytes = 0
+    }
+    part.push(element)
+    bytes += size
+  }
+  if (part.length > 0) yield part
+}

@@ -1,0 +1,246 @@
+/** What rules do to packets: through hosts and links of the running kernel. */
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import {
+  accept,
+  addRule,
+  concat,
+  counter,
+  ct,
+  dnat,
+  drop,
+  endpoint4,
+  ip,
+  jhash,
+  limit,
+  lookup,
+  masquerade,
+  meta,
+  NamedMap,
+  NamedSet,
+  Nftables,
+  numgen,
+  type Part,
+  put,
+  redirect,
+  reject,
+  tcp,
+  types,
+  udp,
+  VerdictMap,
+  vmap,
+} from '../../src/nftables/index.js'
+import { type Host, sandbox } from '../../src/testing/index.js'
+
+const table = 't'
+const family = 'inet'
+const where = { family, table } as const
+
+/** A client, a router with a table of ours, and two servers behind it that name themselves. */
+async function network(t: Test) {
+  const net = await sandbox({
+    hosts: ['client', 'router', 'a', 'b'],
+    links: [
+      ['client', 'router'],
+      ['router', 'a', 'b'],
+    ],
+  })
+  t.teardown(() => net.close())
+  const { client, router, a, b } = net.hosts
+  const peers: string[] = []
+  for (const host of [a, b]) {
+    await host.serve(
+      (request, response) => {
+        peers.push(request.socket.remoteAddress!)
+        response.end(host.name)
+      },
+      { port: 8080 },
+    )
+  }
+  const nftables = await Nftables.open({ netns: router.netns })
+  t.teardown(() => nftables.close())
+  await nftables.transaction().add('table', { family, name: table }).commit()
+  return { client, router, a, b, nftables, peers }
+}
+
+/** The address of a host on the client's side. */
+const clientSide = (host: Host): string => host.interfaces[0]!.address
+
+async function chain(nftables: Nftables, name: string, rules: readonly (readonly Part[])[]): Promise<void> {
+  const hooks = {
+    pre: { type: 'nat', hook: 'prerouting', priority: 'dstnat' },
+    post: { type: 'nat', hook: 'postrouting', priority: 'srcnat' },
+    forward: { hook: 'forward', priority: 'filter' },
+    input: { hook: 'input', priority: 'filter' },
+    mangle: { hook: 'prerouting', priority: 'mangle' },
+  } as const
+  const transaction = nftables.transaction()
+  transaction.add('chain', { ...where, name, ...hooks[name as keyof typeof hooks] })
+  for (const parts of rules) addRule(transaction, { ...where, chain: name }, ...parts)
+  await transaction.commit()
+}
+
+t.test('masquerade: servers see the router, and answers come back', async (t) => {
+  const { client, a, router, nftables, peers } = await network(t)
+  await chain(nftables, 'post', [[ip.saddr.within('10.0.1.0/24'), masquerade()]])
+  const answer = await client.fetch(`http://${a.address}:8080/`)
+  t.equal(answer.text(), 'a')
+  t.same(peers, [router.interfaces[1]!.address])
+})
+
+t.test('a map spreads over servers, and moves with one element', async (t) => {
+  const { client, router, a, b, nftables } = await network(t)
+  const backends = new NamedMap({ ...where, name: 'backends' }, types.integer32, endpoint4)
+  const fill = backends.entriesOf([
+    [0, [a.address, 8080]],
+    [1, [b.address, 8080]],
+  ])
+  await nftables.transaction().add('set', backends.input).add('elements', fill).commit()
+  const endpoint = lookup(numgen('incremental', { modulus: 2 }), backends)
+  await chain(nftables, 'pre', [[tcp.dport.is(80), dnat({ endpoint, family: 'ip' })]])
+  const ask = async (): Promise<string> => (await client.fetch(`http://${clientSide(router)}/`)).text()
+  const said = [await ask(), await ask(), await ask(), await ask()]
+  t.same(said.sort(), ['a', 'a', 'b', 'b'])
+  // Both slots to one server: an element is replaced by deleting and adding it in one transaction.
+  await nftables
+    .transaction()
+    .delete('elements', backends.elementsOf([1]))
+    .add('elements', backends.entriesOf([[1, [a.address, 8080]]]))
+    .commit()
+  t.same([await ask(), await ask(), await ask()], ['a', 'a', 'a'])
+})
+
+t.test('the same source goes to the same server', async (t) => {
+  const { client, router, a, b, nftables } = await network(t)
+  const slots = new NamedMap({ ...where, name: 'slots' }, types.integer32, endpoint4)
+  const entries = Array.from(
+    { length: 16 },
+    (_, slot) => [slot, [slot % 2 === 0 ? a.address : b.address, 8080]] as const,
+  )
+  await nftables.transaction().add('set', slots.input).add('elements', slots.entriesOf(entries)).commit()
+  const endpoint = lookup(jhash(ip.saddr as never, { modulus: 16, seed: 5 }), slots)
+  await chain(nftables, 'pre', [
+    [ip.daddr.is(clientSide(router)), tcp.dport.is(80), dnat({ endpoint, family: 'ip' })],
+  ])
+  const said = new Set<string>()
+  for (let round = 0; round < 6; round++)
+    said.add((await client.fetch(`http://${clientSide(router)}/`)).text())
+  t.equal(said.size, 1)
+})
+
+t.test('a verdict map decides for each address and port', async (t) => {
+  const { client, a, b, nftables } = await network(t)
+  const map = new VerdictMap({ ...where, name: 'v' }, types.concatenated([types.ipv4Addr, types.inetService]))
+  await nftables
+    .transaction()
+    .add('set', map.input)
+    .add('chain', { ...where, name: 'refuse' })
+    .add(
+      'elements',
+      map.entriesOf([
+        [[a.address, 8080], { code: 'accept' }],
+        [[b.address, 8080], { code: 'goto', chain: 'refuse' }],
+      ]),
+    )
+    .commit()
+  const transaction = nftables.transaction()
+  addRule(transaction, { ...where, chain: 'refuse' }, counter, reject('tcp-reset'))
+  await transaction.commit()
+  await chain(nftables, 'forward', [[vmap(concat(ip.daddr, tcp.dport), map)]])
+  t.equal((await client.fetch(`http://${a.address}:8080/`)).text(), 'a')
+  await t.rejects(client.fetch(`http://${b.address}:8080/`), { code: 'ECONNREFUSED' })
+  const [rule] = await nftables.rules({ ...where, chain: 'refuse' })
+  t.match(
+    rule!.expressions!.find(({ name }) => name === 'counter'),
+    { packets: 1n },
+  )
+})
+
+t.test('a packet puts its source into a set, where it stays for its time', async (t) => {
+  const { client, a, nftables } = await network(t)
+  const seen = new NamedSet({ ...where, name: 'seen' }, types.ipv4Addr, {
+    flags: ['timeout', 'dynamic'],
+    size: 10,
+  })
+  await nftables.transaction().add('set', seen.input).commit()
+  await chain(nftables, 'forward', [
+    [tcp.dport.is(8080), put('update', seen, ip.saddr, { timeoutMilliseconds: 1000 })],
+  ])
+  await client.fetch(`http://${a.address}:8080/`)
+  const place = { family, table, name: 'seen' } as const
+  const [element] = (await nftables.elements(place)).elements
+  t.same(element!.key, types.ipv4Addr.encode(client.address))
+  t.ok(element!.expirationMilliseconds! <= 1000)
+  const deadline = performance.now() + 20_000
+  while ((await nftables.elements(place)).elements.length > 0 && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  t.same((await nftables.elements(place)).elements, [])
+})
+
+t.test('a limit lets through what it says', async (t) => {
+  const { client, a, nftables } = await network(t)
+  await chain(nftables, 'forward', [
+    [udp.dport.is(9), limit({ rate: 1, per: 'hour', burst: 5 }), counter, accept],
+    [udp.dport.is(9), counter, drop],
+  ])
+  const socket = await client.udp({})
+  t.teardown(() => socket.close())
+  for (let index = 0; index < 20; index++) {
+    await new Promise<void>((resolve, reject) =>
+      socket.send('x', 9, a.address, (error) => (error === null ? resolve() : reject(error))),
+    )
+  }
+  const counters = async () =>
+    (await nftables.rules({ ...where, chain: 'forward' })).map(
+      ({ expressions }) =>
+        (expressions!.find(({ name }) => name === 'counter') as { packets: bigint }).packets,
+    )
+  t.same(await counters(), [5n, 15n])
+})
+
+t.test('reject tells by ICMP, and what is established goes on', async (t) => {
+  const { client, a, nftables } = await network(t)
+  // Connections are tracked from the first rule on that asks for it.
+  await chain(nftables, 'forward', [[ct.state.has('established', 'related'), accept]])
+  const connection = await client.connect({ address: a.address, port: 8080 })
+  t.teardown(() => connection.destroy())
+  const transaction = nftables.transaction()
+  addRule(transaction, { ...where, chain: 'forward' }, tcp.dport.is(8080), reject('admin-prohibited'))
+  await transaction.commit()
+  await t.rejects(client.connect({ address: a.address, port: 8080 }), { code: 'EHOSTUNREACH' })
+  connection.write('GET / HTTP/1.0\r\n\r\n')
+  const [data] = (await once(connection, 'data')) as [Buffer]
+  t.match(data.toString(), /200 OK/)
+})
+
+t.test('redirect brings connections to this host', async (t) => {
+  const { client, router, a, nftables } = await network(t)
+  await router.serve((_, response) => response.end('router'), { port: 3128 })
+  await chain(nftables, 'pre', [[tcp.dport.is(81), redirect({ port: 3128 })]])
+  t.equal((await client.fetch(`http://${a.address}:81/`)).text(), 'router')
+})
+
+t.test('a traced packet is told place by place, with the rule that matched', async (t) => {
+  const { client, a, nftables } = await network(t)
+  await chain(nftables, 'forward', [
+    [tcp.dport.is(8080), meta.nftrace.set(1)],
+    [ip.daddr.is(a.address), counter, accept],
+  ])
+  const handles = (await nftables.rules({ ...where, chain: 'forward' })).map(({ handle }) => handle)
+  const events = nftables.trace()
+  await client.fetch(`http://${a.address}:8080/`)
+  const told: unknown[] = []
+  for await (const event of events) {
+    t.equal(event.event, 'trace')
+    if (event.event !== 'trace') break
+    told.push([event.family, event.table, event.chain, event.type, event.ruleHandle, event.verdict?.code])
+    // The packet's headers come with the first of them.
+    t.equal(event.networkHeader?.[0], told.length === 1 ? 0x45 : undefined)
+    if (event.verdict?.code === 'accept') break
+  }
+  t.same(told, [
+    [family, table, 'forward', 'rule', handles[0], 'continue'],
+    [family, table, 'forward', 'rule', handles[1], 'accept'],
+  ])
+})
