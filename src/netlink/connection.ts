@@ -2,7 +2,7 @@ import { BatchError, type BatchFailure, KernelError } from '../errors/index.js'
 import { Slices } from '../slices.js'
 import { onAbort } from './abort.js'
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN } from './constants.js'
-import { type DumpPart, readDumpPart, ReplyMemory } from './dump.js'
+import { type DumpPart, readDumpPart, readInSlices, ReplyMemory } from './dump.js'
 import { kernelErrorOf, replyLost, transportError, TurnMissed } from './failure.js'
 import { Flight, ItemReader, type Landing } from './flight.js'
 import { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
@@ -127,6 +127,26 @@ export class Connection {
   }
 
   /**
+   * The same in slices, each decoded as it is asked for, so that a large table is never in memory as objects at once: its
+   * bytes are. Everything is there before the first slice is handed out, so none comes of a dump that fails.
+   */
+  async *dumpInSlices<T>(
+    request: Request,
+    read: ReadReply<T>,
+    options?: CallOptions,
+  ): AsyncGenerator<T[], void, undefined> {
+    options?.signal?.throwIfAborted()
+    let part = await this.#sendDumps({ requests: [request] }, options)
+    for (let attempt = 1; ; attempt++) {
+      const again = await readDumpPart(part, () => undefined, [])
+      if (again.size === 0) break
+      if (attempt === dumpAttempts) throw unsettledDump(request, part.replies)
+      part = await this.#sendDumps({ requests: [request] }, options)
+    }
+    yield* readInSlices(part, read, options?.signal)
+  }
+
+  /**
    * Several dumps, one after the other off the event loop; in the order of the items what `finish` makes of each and of
    * what was read for it. Requests are made as they are sent, for there may be tens of thousands.
    */
@@ -196,20 +216,9 @@ export class Connection {
       if (again.size === 0) return found
       if (attempt === dumpAttempts) {
         const [position] = again
-        const { operation, object } = part.requests[position!]!
-        const { lost } = part.replies
         const results = finished(found)
-        throw new KernelError({
-          errno: lost ? -105 : -4,
-          operation,
-          object,
-          kernelMessage: lost
-            ? `replies were lost ${dumpAttempts} times`
-            : `the dump was interrupted by changes ${dumpAttempts} times`,
-          hint: 'what was read is in `cause`',
-          // Of several all that were begun, for the others are whole.
-          cause: results.length === 1 ? results[0] : results,
-        })
+        // Of several all that were begun, for the others are whole.
+        throw unsettledDump(part.requests[position!]!, part.replies, results.length === 1 ? results[0] : results)
       }
       part = await this.#sendDumps({ ...part, again }, options)
     }
@@ -412,6 +421,20 @@ export class Connection {
     })
     return running
   }
+}
+
+/** With what was read in spite of it, if anything is to be told. */
+function unsettledDump({ operation, object }: Request, { lost }: Replies, read?: unknown): KernelError {
+  return new KernelError({
+    errno: lost ? -105 : -4,
+    operation,
+    object,
+    kernelMessage: lost
+      ? `replies were lost ${dumpAttempts} times`
+      : `the dump was interrupted by changes ${dumpAttempts} times`,
+    hint: read === undefined ? undefined : 'what was read is in `cause`',
+    cause: read,
+  })
 }
 
 function isReplies(answer: Replies | PromiseLike<Replies>): answer is Replies {

@@ -6,6 +6,8 @@ export const hostIsLittleEndian = endianness() === 'LE'
 
 /** Links, addresses, routes. */
 export const NETLINK_ROUTE = 0
+/** Who has which sockets. */
+export const NETLINK_SOCK_DIAG = 4
 /** nf_tables, connection tracking. */
 export const NETLINK_NETFILTER = 12
 /** Families by name: IPVS is one. */

@@ -67,6 +67,37 @@ export async function readDumpPart<T>(
 }
 
 /**
+ * What was answered to a dump of which all is there, decoded slice by slice as it is asked for: not all of it is in memory
+ * as objects at once.
+ */
+export async function* readInSlices<T>(
+  { sequence: wanted, replies }: DumpPart,
+  read: ReadReply<T>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T[], void, undefined> {
+  const { bytes } = replies
+  const view = viewOf(bytes)
+  const slices = new Slices()
+  let slice: T[] = []
+  const visit = (type: number, _flags: number, sequence: number, offset: number, end: number): boolean => {
+    if (sequence === wanted && type > NLMSG_NOOP && type !== NLMSG_ERROR && type !== NLMSG_DONE) {
+      const result = read(bytes, view, offset, end, type)
+      if (result !== undefined) slice.push(result)
+    }
+    return slices.isOver
+  }
+  for (let at = 0; at < bytes.length;) {
+    at = forEachMessage(bytes, view, visit, at)
+    if (slice.length > 0) yield slice
+    slice = []
+    if (at < bytes.length) {
+      await slices.next()
+      signal?.throwIfAborted()
+    }
+  }
+}
+
+/**
  * Where replies to parts are put: in memory that was used before. What is touched for the first time costs more than
  * reading it does, and in user-mode Linux more than the kernel takes to answer. Two in turn, because one part comes while
  * the one before is decoded.

@@ -2,14 +2,21 @@ import { forEachMessage, viewOf } from './message.js'
 import type { Transport, TransportEvent } from './transport.js'
 
 /**
- * Events of a multicast group as they come, each read by `read` (undefined leaves it out). Subscribed at the call, so
+ * Events of multicast groups as they come, each read by `read` (undefined leaves it out). Subscribed at the call, so
  * that nothing is missed before the first is asked for. It is over when the loop is left; an aborted signal, the end of the
  * socket and a malformed message throw. `onOverrun` makes of events that were lost one that says so.
  */
 export function eventsOf<T>(
   transport: Transport,
-  group: number,
-  read: (bytes: Uint8Array, view: DataView, type: number, offset: number, end: number) => T | undefined,
+  groups: number | readonly number[],
+  read: (
+    bytes: Uint8Array,
+    view: DataView,
+    type: number,
+    offset: number,
+    end: number,
+    flags: number,
+  ) => T | undefined,
   onOverrun: () => T,
   signal: AbortSignal | undefined,
 ): AsyncIterableIterator<T> {
@@ -39,8 +46,8 @@ export function eventsOf<T>(
     const { bytes } = event
     const view = viewOf(bytes)
     try {
-      forEachMessage(bytes, view, (type, _flags, _sequence, offset, last) => {
-        const found = read(bytes, view, type, offset, last)
+      forEachMessage(bytes, view, (type, flags, _sequence, offset, last) => {
+        const found = read(bytes, view, type, offset, last, flags)
         if (found !== undefined) push(found)
       })
     } catch (error) {
@@ -50,7 +57,7 @@ export function eventsOf<T>(
   const onAbort = (): void => end({ error: signal?.reason })
   signal?.throwIfAborted()
   if (transport.subscribe === undefined) throw new Error('this transport has no events')
-  const stop = transport.subscribe(group, take)
+  const stop = transport.subscribe(groups, take)
   signal?.addEventListener('abort', onAbort)
   return {
     next() {

@@ -8,6 +8,17 @@ export { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } fro
 export type { AtomicOutcome, BatchCodec, BatchOutcome, CallOptions, ReadReply, Request } from './request.js'
 export { openSocket, type SocketOptions } from './socket.js'
 export {
+  type Field,
+  field,
+  type FieldIn,
+  type FieldOut,
+  type Layout,
+  type Structure,
+  structure,
+  type StructureInput,
+  type StructureValue,
+} from './structure.js'
+export {
   attribute,
   type AttributeTable,
   attributeTable,

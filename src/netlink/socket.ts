@@ -23,7 +23,7 @@ const sendBufferBytes = 4 * 1024 * 1024
 /** Opens the addon's netlink socket: the Transport that everything uses unless another is given. */
 export function openSocket(options: SocketOptions): Transport {
   const { NetlinkSocket } = loadNative()
-  const open = (group?: number): NativeNetlinkSocket =>
+  const open = (groups: readonly number[] = []): NativeNetlinkSocket =>
     withNamespaceFd(options.netns, (netnsFd) => {
       const socket = new NetlinkSocket({
         protocol: options.protocol,
@@ -33,7 +33,7 @@ export function openSocket(options: SocketOptions): Transport {
         strictChecking: options.strictChecking ?? true,
       })
       try {
-        if (group !== undefined) socket.joinGroup(group)
+        for (const group of groups) socket.joinGroup(group)
       } catch (error) {
         socket.close()
         throw error
@@ -45,11 +45,11 @@ export function openSocket(options: SocketOptions): Transport {
 
 class SocketTransport implements Transport {
   readonly #socket: NativeNetlinkSocket
-  readonly #open: (group: number) => NativeNetlinkSocket
+  readonly #open: (groups: readonly number[]) => NativeNetlinkSocket
   readonly #listeners = new Set<() => void>()
   #buffer: Uint8Array
 
-  constructor(socket: NativeNetlinkSocket, open: (group: number) => NativeNetlinkSocket) {
+  constructor(socket: NativeNetlinkSocket, open: (groups: readonly number[]) => NativeNetlinkSocket) {
     this.#socket = socket
     this.#open = open
     this.#buffer = socket.receiveBuffer
@@ -74,8 +74,8 @@ class SocketTransport implements Transport {
   }
 
   /** Events have a socket of their own: they must not come between a request and its replies. */
-  subscribe(group: number, listener: EventListener): () => void {
-    const socket = this.#open(group)
+  subscribe(groups: number | readonly number[], listener: EventListener): () => void {
+    const socket = this.#open(typeof groups === 'number' ? [groups] : groups)
     const stop = (): void => {
       if (this.#listeners.delete(stop)) socket.close()
     }

@@ -20,8 +20,12 @@ export interface Transport {
     deadlineMilliseconds: number,
     into?: Uint8Array,
   ): Promise<Replies>
-  /** Events of a multicast group, until the returned function is called. Left out by transports that cannot. */
-  readonly subscribe?: ((group: number, listener: EventListener) => () => void) | undefined
+  /**
+   * Events of a multicast group, or of several in the order of their coming, until the returned function is called. Left
+   * out by transports that cannot.
+   */
+  readonly subscribe?:
+    ((groups: number | readonly number[], listener: EventListener) => () => void) | undefined
   /** Closes the descriptor. What is under way rejects. */
   close(): void
 }

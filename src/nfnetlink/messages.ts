@@ -1,7 +1,8 @@
-import { type KernelError, KernelError as Failure } from '../errors/index.js'
+import { isValidationError, type KernelError, KernelError as Failure, ValidationError } from '../errors/index.js'
 import {
   type Acknowledgement,
   type AttributeTable,
+  type BatchOutcome,
   type CallOptions,
   type Connection,
   hostIsLittleEndian,
@@ -21,7 +22,7 @@ export interface NetfilterMessage extends Target {
   readonly family: NetfilterFamily
   readonly table: AttributeTable
   readonly record: object
-  /** What a ValidationError's path begins with. */
+  /** What a ValidationError's path begins with; left out, `pathOf` makes it. */
   readonly path?: string | undefined
 }
 
@@ -90,6 +91,32 @@ export class Netfilter {
     return this.#connection.dumps(items, (item) => this.#request(messageOf(item)), read, finish, options)
   }
 
+  /** As `dump`, decoded slice by slice as it is asked for. */
+  dumpInSlices<T>(
+    message: NetfilterMessage,
+    read: ReadReply<T>,
+    options?: CallOptions,
+  ): AsyncGenerator<T[], void, undefined> {
+    return this.#connection.dumpInSlices(this.#request(message), read, options)
+  }
+
+  /** Messages that the kernel takes one by one, in few sends: one that fails stops none after it. */
+  batch<T>(
+    items: Iterable<T>,
+    messageOf: (item: T) => NetfilterMessage,
+    options?: CallOptions,
+  ): Promise<BatchOutcome> {
+    return this.#connection.batch(
+      items,
+      {
+        write: (writer, flags, sequence, item) =>
+          this.#request(messageOf(item)).write(writer, flags, sequence),
+        target: (item) => this.#request(messageOf(item)),
+      },
+      options,
+    )
+  }
+
   /**
    * All of it or nothing: one send between a begin and an end (nfnetlink_rcv_batch). Without the end the kernel checks
    * everything and takes it back. Every failure is told; what fails at the end is told of the transaction itself.
@@ -126,18 +153,24 @@ export class Netfilter {
   }
 
   #request(sent: NetfilterMessage, more = 0): Request {
-    const { message, flags = 0, family, table, record, path } = sent
+    const { message, flags = 0, family, table, record, path, pathOf } = sent
     const type = (this.#subsystem << 8) | message
     return {
       operation: sent.operation,
       object: sent.object,
       table,
       headerBytes: attributesAt,
-      pathOf: sent.pathOf,
+      pathOf,
       hint: (acknowledged) => sent.hint?.(acknowledged) ?? generalHint(acknowledged),
       write(writer, given, sequence) {
         const start = begin(writer, type, flags | more | given, sequence, netfilterFamilies[family], 0)
-        table.encode(writer, record, path)
+        try {
+          table.encode(writer, record, path)
+        } catch (error) {
+          throw path === undefined && pathOf !== undefined && isValidationError(error)
+            ? new ValidationError(pathOf(error.path), error.value, error.expected)
+            : error
+        }
         writer.endMessage(start)
       },
     }

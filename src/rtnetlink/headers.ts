@@ -1,6 +1,5 @@
 /** What stands between a message's header and its attributes. Source: include/uapi/linux/rtnetlink.h, if_addr.h. */
-import { bits, named, s32, u16, u32, u8 } from '../netlink/index.js'
-import { field, structure, type StructureValue } from './structure.js'
+import { bits, field, named, s32, structure, type StructureValue, u16, u32, u8 } from '../netlink/index.js'
 import { family } from './types.js'
 
 /** `ARPHRD_*`. Source: include/uapi/linux/if_arp.h. */

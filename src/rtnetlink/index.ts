@@ -40,5 +40,5 @@ export type {
   Structure,
   StructureInput,
   StructureValue,
-} from './structure.js'
+} from '../netlink/index.js'
 export { addressFlags, type LinkData, type LinkDataInput } from './wire.js'

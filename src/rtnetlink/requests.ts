@@ -4,15 +4,17 @@ import {
   type AttributeTable,
   type CallOptions,
   type Connection,
+  type Layout,
   NLM_F_CREATE,
   NLM_F_EXCL,
   NLM_F_REPLACE,
   NLMSG_HDRLEN,
   type ReadReply,
   type Request,
+  type Structure,
+  type StructureInput,
 } from '../netlink/index.js'
 import { linkHeader } from './headers.js'
-import type { Layout, Structure, StructureInput } from './structure.js'
 import { link, message } from './wire.js'
 
 /** A link by its name, or by its index. */

@@ -8,12 +8,13 @@ import {
   type Encodable,
   InvalidValue,
   isObject,
+  type Layout,
   named,
   NLA_F_NESTED,
   type Rows,
+  type Structure,
   u8,
 } from '../netlink/index.js'
-import type { Layout, Structure } from './structure.js'
 
 /** AF_INET, AF_INET6 in a u8. 0 asks for all of them. */
 export const family = named(u8, { unspecified: 0, ipv4: 2, bridge: 7, ipv6: 10 })

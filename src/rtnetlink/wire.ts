@@ -12,6 +12,7 @@ import {
   bytesOf,
   type Decoded,
   type Encodable,
+  field,
   flag,
   InvalidValue,
   ipAddress,
@@ -23,6 +24,7 @@ import {
   pad,
   readOnly,
   s32,
+  structure,
   u16,
   u32,
   u32AsBigint,
@@ -31,7 +33,6 @@ import {
 } from '../netlink/index.js'
 import { addressHeader, linkHeader, routeHeader } from './headers.js'
 import { kinds, type LinkKind, none, peer, settings } from './kinds.js'
-import { field, structure } from './structure.js'
 import { boolean8, chosenBy, family, hardwareAddress, via } from './types.js'
 
 /** `RTM_*`. */

@@ -118,12 +118,15 @@ export class FakeKernel implements Transport {
     }
   }
 
-  /** Events of a multicast group. They come by a socket of their own, whatever is under way on this one. */
-  subscribe(group: number, listener: EventListener): () => void {
+  /** Events of multicast groups. They come by a socket of their own, whatever is under way on this one. */
+  subscribe(groups: number | readonly number[], listener: EventListener): () => void {
     if (this.#closed) throw systemError('EBADF', 'bind')
-    const listeners = this.#listeners.get(group) ?? new Set()
-    this.#listeners.set(group, listeners.add(listener))
-    return () => void listeners.delete(listener)
+    const joined = [groups].flat().map((group) => {
+      const listeners = this.#listeners.get(group) ?? new Set()
+      this.#listeners.set(group, listeners.add(listener))
+      return listeners
+    })
+    return () => joined.forEach((listeners) => listeners.delete(listener))
   }
 
   /** Whether the client has closed its socket. */

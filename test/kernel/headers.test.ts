@@ -13,10 +13,11 @@ import {
   attribute,
   type AttributeTable,
   attributeTable,
+  type Layout,
+  type Structure,
   type TableRow,
   u32,
 } from '../../src/netlink/index.js'
-import type { Layout, Structure } from '../../src/rtnetlink/structure.js'
 import { beyondUapi, constantsOf, headers, nameSets, partOfStructure, expressionOf } from './headers-names.js'
 
 const run = promisify(execFile)

@@ -1,5 +1,6 @@
 import { MalformedMessageError, ValidationError } from '../errors/index.js'
-import { type AttributeType, InvalidValue, isObject, type Writer } from '../netlink/index.js'
+import { type AttributeType, InvalidValue, isObject } from './types.js'
+import type { Writer } from './writer.js'
 
 /**
  * C structures of fixed size: what stands between a message's header and its attributes (`struct ifinfomsg`), and
@@ -34,6 +35,7 @@ export type StructureInput<F extends Layout> = { readonly [K in keyof F]?: Field
 /** What is read of a structure. */
 export type StructureValue<F extends Layout> = { readonly [K in keyof F]: FieldOut<F[K]> }
 
+/** A member: where it stands, what the header calls it, how it is written and read. */
 export function field<In, Out>(offset: number, member: string, type: AttributeType<In, Out>): Field<In, Out> {
   return { offset, member, type }
 }

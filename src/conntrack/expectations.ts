@@ -1,0 +1,152 @@
+import type { AddressFamily } from '../address/index.js'
+import { ValidationError } from '../errors/index.js'
+import {
+  type CallOptions,
+  type Connection,
+  type Decoded,
+  type Encodable,
+  isObject,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+} from '../netlink/index.js'
+import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, readHeader, subsystem } from '../nfnetlink/index.js'
+import { familyOfNumber } from './flow.js'
+import { checkedTuple, isFlow, type FlowKey, netfilterFamilyOf, type Prepared } from './input.js'
+import { familyOfTuple, flatPath, type Tuple } from './tuple.js'
+import { expectation, expectationMessage as message, expectationStatistics } from './wire.js'
+
+/** A flow that a helper awaits, since another one announced it: the data connection of FTP. */
+export interface Expectation extends Decoded<typeof expectation> {
+  /** Of its addresses. */
+  readonly family: AddressFamily
+}
+
+/** An expectation to be made: `master`, `tuple`, `mask` and `timeoutSeconds` are needed. */
+export interface ExpectationInput extends Encodable<typeof expectation> {
+  /** The original tuple of a flow that has a helper. */
+  readonly master: Tuple
+  /** What the expected flow looks like. */
+  readonly tuple: Tuple
+  /** Which bits of it count: of its source those that are set here, of its destination all. */
+  readonly mask: Tuple
+  /** How long it is awaited. */
+  readonly timeoutSeconds: number
+}
+
+/** What one processor counted since the namespace was made. */
+export interface ExpectationStatistics extends Decoded<typeof expectationStatistics> {
+  /** Its number. */
+  readonly cpu: number
+}
+
+/** Flows that helpers await. */
+export class Expectations {
+  readonly #netfilter: Netfilter
+
+  /** @internal */
+  constructor(connection: Connection) {
+    this.#netfilter = new Netfilter(connection, subsystem.conntrackExpect)
+  }
+
+  /** Those of one flow, or all. @throws KernelError ENOENT if the flow is not there. */
+  list(
+    { family, master }: { readonly family?: AddressFamily | undefined; readonly master?: FlowKey | undefined } = {},
+    options?: CallOptions,
+  ): Promise<Expectation[]> {
+    const key = master === undefined ? undefined : isFlow(master) ? master.original : checkedTuple(master, 'master')
+    const zone = master?.zone
+    return this.#netfilter.dump(
+      {
+        ...about('conntrack.expectations.list', message.get),
+        family: netfilterFamilyOf(key === undefined ? family : familyOfTuple(key)),
+        record: key === undefined ? {} : { master: withoutZone(key), zone: zone === 0 ? undefined : zone },
+        object: key,
+      },
+      (bytes, view, offset, end): Expectation => ({
+        family: familyOfNumber(readHeader(view, offset).family),
+        ...(expectation.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<typeof expectation>),
+      }),
+      options,
+    )
+  }
+
+  /** @throws KernelError ENOENT if the master is not there, EOPNOTSUPP if it has no helper, EEXIST. */
+  async create(input: ExpectationInput, options?: CallOptions): Promise<void> {
+    if (!isObject(input)) throw new ValidationError('expectation', input, 'an object')
+    const { tuple } = input
+    checkedTuple(tuple, 'expectation.tuple')
+    checkedTuple(input.mask, 'expectation.mask')
+    checkedTuple(input.master, 'expectation.master')
+    await this.#netfilter.execute(
+      {
+        ...about('conntrack.expectations.create', message.new),
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+        family: netfilterFamilyOf(familyOfTuple(tuple)),
+        record: input,
+        object: tuple,
+      },
+      options,
+    )
+  }
+
+  /** Takes one away; of one that was read the id is compared. @throws KernelError ENOENT if it is not there. */
+  async delete(key: Pick<Expectation, 'tuple' | 'id' | 'zone'>, options?: CallOptions): Promise<void> {
+    await this.#netfilter.execute(deletion(key), options)
+  }
+
+  /** Takes all away, or those of one helper. */
+  async flush({ helper }: { readonly helper?: string | undefined } = {}, options?: CallOptions): Promise<void> {
+    await this.#netfilter.execute(
+      {
+        ...about('conntrack.expectations.flush', message.delete),
+        family: 'unspecified',
+        record: { helper },
+        object: { helper },
+      },
+      options,
+    )
+  }
+
+  /** What each processor counted. */
+  statistics(options?: CallOptions): Promise<ExpectationStatistics[]> {
+    return this.#netfilter.dump(
+      {
+        operation: 'conntrack.expectations.statistics',
+        message: message.getStatisticsOfCpus,
+        family: 'unspecified',
+        table: expectationStatistics,
+        record: {},
+      },
+      (bytes, view, offset, end) => ({
+        cpu: readHeader(view, offset).resource,
+        ...(expectationStatistics.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<
+          typeof expectationStatistics
+        >),
+      }),
+      options,
+    )
+  }
+}
+
+function about(operation: string, number: number): Omit<NetfilterMessage, keyof Prepared> {
+  return {
+    operation,
+    message: number,
+    table: expectation,
+    pathOf: (path) => `expectation.${flatPath(path)}`,
+  }
+}
+
+function deletion({ tuple, id, zone }: Pick<Expectation, 'tuple' | 'id' | 'zone'>): NetfilterMessage {
+  checkedTuple(tuple, 'expectation.tuple')
+  return {
+    ...about('conntrack.expectations.delete', message.delete),
+    family: netfilterFamilyOf(familyOfTuple(tuple)),
+    record: { tuple: withoutZone(tuple), id, zone },
+    object: tuple,
+  }
+}
+
+function withoutZone(tuple: Tuple): Tuple {
+  return tuple.zone === undefined ? tuple : { ...tuple, zone: undefined }
+}
