@@ -43,6 +43,7 @@ export {
   be64,
   be64AsNumber,
   bits,
+  boolean8,
   bytesOf,
   type FieldsTable,
   flag,

@@ -207,6 +207,17 @@ export const flag: AttributeType<boolean> = {
   read: () => true,
 }
 
+/** A u8 that is 0 or 1. */
+export const boolean8: AttributeType<boolean> = {
+  name: 'u8 (boolean)',
+  expected: 'true or false',
+  write(writer, value) {
+    if (typeof value !== 'boolean') throw new InvalidValue(this.expected)
+    writer.u8(value ? 1 : 0)
+  },
+  read: (bytes, view, offset, length, record) => u8.read(bytes, view, offset, length, record) !== 0,
+}
+
 /** `*_ATTR_PAD`: aligns the next attribute, means nothing. */
 export const pad: AttributeType<never> = {
   name: 'pad',

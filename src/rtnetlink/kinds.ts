@@ -10,6 +10,7 @@ import {
   be16,
   be32,
   bits,
+  boolean8,
   flag,
   ipv4Address,
   ipv6Address,
@@ -21,7 +22,7 @@ import {
   u8,
 } from '../netlink/index.js'
 import { linkHeader } from './headers.js'
-import { behind, boolean8, hardwareAddress } from './types.js'
+import { behind, hardwareAddress } from './types.js'
 
 /** Of a link's attributes those that one may give when it is made; the other end of a veth pair has the same. */
 export const settings = {

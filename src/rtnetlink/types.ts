@@ -23,17 +23,6 @@ export function familyNumber(name: AddressFamily): number {
   return name === 'ipv4' ? 2 : 10
 }
 
-/** A u8 that is 0 or 1. */
-export const boolean8: AttributeType<boolean> = {
-  name: 'u8 (boolean)',
-  expected: 'true or false',
-  write(writer, value) {
-    if (typeof value !== 'boolean') throw new InvalidValue(this.expected)
-    writer.u8(value ? 1 : 0)
-  },
-  read: (bytes, view, offset, length, record) => u8.read(bytes, view, offset, length, record) !== 0,
-}
-
 /** `02:00:5e:10:00:01`: 6 bytes of an Ethernet address; as many as they are for other links. */
 export const hardwareAddress: AttributeType<string> = {
   name: 'hardware address',

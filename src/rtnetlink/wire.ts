@@ -9,6 +9,7 @@ import {
   type AttributeType,
   be16,
   bits,
+  boolean8,
   bytesOf,
   type Decoded,
   type Encodable,
@@ -33,7 +34,7 @@ import {
 } from '../netlink/index.js'
 import { addressHeader, linkHeader, routeHeader } from './headers.js'
 import { kinds, type LinkKind, none, peer, settings } from './kinds.js'
-import { boolean8, chosenBy, family, hardwareAddress, via } from './types.js'
+import { chosenBy, family, hardwareAddress, via } from './types.js'
 
 /** `RTM_*`. */
 export const message = {

@@ -4,6 +4,7 @@
 export const headers = [
   'sys/socket.h',
   'asm/byteorder.h',
+  'linux/bpf.h',
   'linux/fou.h',
   'linux/genetlink.h',
   'linux/icmpv6.h',
@@ -14,19 +15,34 @@ export const headers = [
   'linux/if_link.h',
   'linux/if_tunnel.h',
   'linux/in.h',
+  'linux/inet_diag.h',
   'linux/ip6_tunnel.h',
   'linux/ip_vs.h',
   'linux/neighbour.h',
+  'linux/netfilter/nf_conntrack_common.h',
+  'linux/netfilter/nf_conntrack_sctp.h',
+  'linux/netfilter/nf_conntrack_tcp.h',
+  'linux/netfilter/nfnetlink_conntrack.h',
   'linux/netlink.h',
   'linux/rtnetlink.h',
+  'linux/sock_diag.h',
   'linux/veth.h',
 ]
+
+const nfInternals = 'net/netfilter/nf_internals.h: bits that CTA_FILTER_*_FLAGS take'
 
 /** Constants that are in a header of the kernel which programs do not get, with the reason. */
 export const beyondUapi = new Map([
   ['IP6_TNL_F_CAP_XMIT', 'include/net/ip6_tunnel.h: the kernel only tells it'],
   ['IP6_TNL_F_CAP_RCV', 'include/net/ip6_tunnel.h: the kernel only tells it'],
   ['IP6_TNL_F_CAP_PER_PACKET', 'include/net/ip6_tunnel.h: the kernel only tells it'],
+  ['CTA_FILTER_F_CTA_IP_SRC', nfInternals],
+  ['CTA_FILTER_F_CTA_IP_DST', nfInternals],
+  ['CTA_FILTER_F_CTA_PROTO_NUM', nfInternals],
+  ['CTA_FILTER_F_CTA_PROTO_SRC_PORT', nfInternals],
+  ['CTA_FILTER_F_CTA_PROTO_DST_PORT', nfInternals],
+  ['RCV_SHUTDOWN', 'include/net/sock.h: the kernel only tells it'],
+  ['SEND_SHUTDOWN', 'include/net/sock.h: the kernel only tells it'],
 ])
 
 /** Constants that are written in C otherwise than by their name alone. */
@@ -47,6 +63,23 @@ export function constantsOf(names: object): Readonly<Record<string, string>> | u
 /** Names with a prefix: `prefixed('IFF_', { up: 'UP' })`. */
 function prefixed<const T extends Readonly<Record<string, string>>>(prefix: string, names: T): T {
   return Object.fromEntries(Object.entries(names).map(([key, name]) => [key, `${prefix}${name}`])) as T
+}
+
+/** The kernel's own header is not for programs; linux/bpf.h has the same states for them. */
+const socketStates = {
+  established: 'ESTABLISHED',
+  'syn-sent': 'SYN_SENT',
+  'syn-received': 'SYN_RECV',
+  'fin-wait1': 'FIN_WAIT1',
+  'fin-wait2': 'FIN_WAIT2',
+  'time-wait': 'TIME_WAIT',
+  close: 'CLOSE',
+  'close-wait': 'CLOSE_WAIT',
+  'last-ack': 'LAST_ACK',
+  listen: 'LISTEN',
+  closing: 'CLOSING',
+  'new-syn-received': 'NEW_SYN_RECV',
+  'bound-inactive': 'BOUND_INACTIVE',
 }
 
 export const nameSets: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -267,4 +300,110 @@ export const nameSets: Readonly<Record<string, Readonly<Record<string, string>>>
   },
   'fou commands': prefixed('FOU_CMD_', { add: 'ADD', delete: 'DEL', get: 'GET' }),
   'fou encapsulations': prefixed('FOU_ENCAP_', { direct: 'DIRECT', gue: 'GUE' }),
+  'conntrack messages': prefixed('IPCTNL_MSG_CT_', {
+    new: 'NEW',
+    get: 'GET',
+    delete: 'DELETE',
+    getStatisticsOfCpus: 'GET_STATS_CPU',
+    getStatistics: 'GET_STATS',
+  }),
+  'expectation messages': prefixed('IPCTNL_MSG_EXP_', {
+    new: 'NEW',
+    get: 'GET',
+    delete: 'DELETE',
+    getStatisticsOfCpus: 'GET_STATS_CPU',
+  }),
+  'flow protocols': prefixed('IPPROTO_', {
+    icmp: 'ICMP',
+    igmp: 'IGMP',
+    ipip: 'IPIP',
+    tcp: 'TCP',
+    udp: 'UDP',
+    dccp: 'DCCP',
+    gre: 'GRE',
+    esp: 'ESP',
+    ah: 'AH',
+    icmpv6: 'ICMPV6',
+    sctp: 'SCTP',
+    udplite: 'UDPLITE',
+  }),
+  'flow status': prefixed('IPS_', {
+    expected: 'EXPECTED',
+    'seen-reply': 'SEEN_REPLY',
+    assured: 'ASSURED',
+    confirmed: 'CONFIRMED',
+    'source-nat': 'SRC_NAT',
+    'destination-nat': 'DST_NAT',
+    'sequence-adjusted': 'SEQ_ADJUST',
+    'source-nat-done': 'SRC_NAT_DONE',
+    'destination-nat-done': 'DST_NAT_DONE',
+    dying: 'DYING',
+    'fixed-timeout': 'FIXED_TIMEOUT',
+    template: 'TEMPLATE',
+    untracked: 'UNTRACKED',
+    helper: 'HELPER',
+    offloaded: 'OFFLOAD',
+    'offloaded-to-hardware': 'HW_OFFLOAD',
+  }),
+  'states of the TCP tracker': prefixed('TCP_CONNTRACK_', {
+    none: 'NONE',
+    'syn-sent': 'SYN_SENT',
+    'syn-received': 'SYN_RECV',
+    established: 'ESTABLISHED',
+    'fin-wait': 'FIN_WAIT',
+    'close-wait': 'CLOSE_WAIT',
+    'last-ack': 'LAST_ACK',
+    'time-wait': 'TIME_WAIT',
+    close: 'CLOSE',
+    'syn-sent-both': 'SYN_SENT2',
+  }),
+  'flags of the TCP tracker': {
+    ...prefixed('IP_CT_TCP_FLAG_', {
+      'window-scale': 'WINDOW_SCALE',
+      'selective-acknowledgement': 'SACK_PERM',
+      'closed-first': 'CLOSE_INIT',
+      liberal: 'BE_LIBERAL',
+      'unacknowledged-data': 'DATA_UNACKNOWLEDGED',
+      'maximum-acknowledged': 'MAXACK_SET',
+    }),
+    'challenge-expected': 'IP_CT_EXP_CHALLENGE_ACK',
+    'simultaneous-open': 'IP_CT_TCP_SIMULTANEOUS_OPEN',
+  },
+  'states of the SCTP tracker': prefixed('SCTP_CONNTRACK_', {
+    none: 'NONE',
+    closed: 'CLOSED',
+    'cookie-wait': 'COOKIE_WAIT',
+    'cookie-echoed': 'COOKIE_ECHOED',
+    established: 'ESTABLISHED',
+    'shutdown-sent': 'SHUTDOWN_SENT',
+    'shutdown-received': 'SHUTDOWN_RECD',
+    'shutdown-acknowledgement-sent': 'SHUTDOWN_ACK_SENT',
+    'heartbeat-sent': 'HEARTBEAT_SENT',
+    'heartbeat-acknowledged': 'HEARTBEAT_ACKED',
+  }),
+  'members that the kernel filters flows by': prefixed('CTA_FILTER_F_CTA_', {
+    source: 'IP_SRC',
+    destination: 'IP_DST',
+    'protocol-number': 'PROTO_NUM',
+    'source-port': 'PROTO_SRC_PORT',
+    'destination-port': 'PROTO_DST_PORT',
+  }),
+  'expectation flags': prefixed('NF_CT_EXPECT_', {
+    permanent: 'PERMANENT',
+    inactive: 'INACTIVE',
+    userspace: 'USERSPACE',
+  }),
+  'directions of a flow': prefixed('IP_CT_DIR_', { original: 'ORIGINAL', reply: 'REPLY' }),
+  'sock_diag messages': { byFamily: 'SOCK_DIAG_BY_FAMILY', destroy: 'SOCK_DESTROY' },
+  'protocols of sockets': prefixed('IPPROTO_', { tcp: 'TCP', udp: 'UDP' }),
+  'socket states': prefixed('BPF_TCP_', socketStates),
+  'socket timers': prefixed('IDIAG_TIMER_', {
+    none: 'OFF',
+    retransmission: 'ON',
+    keepalive: 'KEEPALIVE',
+    'time-wait': 'TIMEWAIT',
+    'zero-window-probe': 'PROBE0',
+    'delayed-acknowledgement': 'DELACK',
+  }),
+  'what a socket does no more': { receive: 'RCV_SHUTDOWN', send: 'SEND_SHUTDOWN' },
 }
