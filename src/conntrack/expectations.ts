@@ -6,6 +6,7 @@ import {
   type Decoded,
   type Encodable,
   isObject,
+  NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_EXCL,
 } from '../netlink/index.js'
@@ -58,6 +59,8 @@ export class Expectations {
     return this.#netfilter.dump(
       {
         ...about('conntrack.expectations.list', message.get),
+        // To a flow without a helper nothing else is answered (ctnetlink_dump_exp_ct).
+        flags: NLM_F_ACK,
         family: netfilterFamilyOf(key === undefined ? family : familyOfTuple(key)),
         record: key === undefined ? {} : { master: withoutZone(key), zone: zone === 0 ? undefined : zone },
         object: key,
