@@ -1,9 +1,4 @@
-import {
-  BatchError,
-  type BatchFailure,
-  isKernelError,
-  UnsupportedError,
-} from '../errors/index.js'
+import { BatchError, type BatchFailure, isKernelError, UnsupportedError } from '../errors/index.js'
 import type { Netns } from '../net/index.js'
 import {
   type BatchOutcome,
@@ -16,7 +11,13 @@ import {
   openSocket,
   type Transport,
 } from '../netlink/index.js'
-import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, readHeader, subsystem } from '../nfnetlink/index.js'
+import {
+  Netfilter,
+  type NetfilterMessage,
+  NFGENMSG_BYTES,
+  readHeader,
+  subsystem,
+} from '../nfnetlink/index.js'
 import { type ConntrackEvent, events, type EventsOptions } from './events.js'
 import { Expectations } from './expectations.js'
 import { compileFilter, type CompiledFilter, type FlowFilter } from './filter.js'
@@ -95,7 +96,9 @@ export class Conntrack {
       client.close()
       // A subsystem that nobody has registered (nfnetlink_rcv_msg).
       if (isKernelError(error, 'EINVAL') || isKernelError(error, 'EOPNOTSUPP')) {
-        throw new UnsupportedError('connection tracking', 'the kernel module nf_conntrack_netlink', { cause: error })
+        throw new UnsupportedError('connection tracking', 'the kernel module nf_conntrack_netlink', {
+          cause: error,
+        })
       }
       throw error
     }
@@ -170,7 +173,9 @@ export class Conntrack {
         record: {},
       },
       (bytes, view, offset, end) =>
-        globalStatistics.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<typeof globalStatistics>,
+        globalStatistics.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<
+          typeof globalStatistics
+        >,
       options,
     )
     return found ?? { entries: 0 }
@@ -255,7 +260,7 @@ export class Conntrack {
 
   /**
    * Flows that begin, change and end from now on. It is over when the loop is left, when the signal is aborted (it then
-   * throws its reason) or the client is closed. What was lost is told by `resynchronise`: read the table anew then.
+   * throws its reason) or the client is closed (EBADF). What was lost is told by `resynchronise`: read the table anew then.
    *
    * The kernel tells events of flows only that began while somebody listened (net.netfilter.nf_conntrack_events is 2), or of
    * all if that is 1. The counters of a flow that ended are in its last event.
@@ -310,7 +315,8 @@ export class Conntrack {
         const outcome = await this.#netfilter.batch(slice, messageOf, options)
         applied += outcome.applied
         for (const failure of outcome.failures) {
-          if (!isKernelError(failure.error, 'ENOENT')) failures.push({ ...failure, index: seen + failure.index })
+          if (!isKernelError(failure.error, 'ENOENT'))
+            failures.push({ ...failure, index: seen + failure.index })
         }
         seen += slice.length
         if (outcome.notSent > 0) options?.signal?.throwIfAborted()
@@ -348,4 +354,3 @@ function deletion(key: FlowKey): NetfilterMessage {
 function pathOfFilter(path: string): string {
   return callersPath(path).replace(/^flow\./, 'filter.')
 }
-

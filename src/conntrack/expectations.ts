@@ -10,7 +10,13 @@ import {
   NLM_F_CREATE,
   NLM_F_EXCL,
 } from '../netlink/index.js'
-import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, readHeader, subsystem } from '../nfnetlink/index.js'
+import {
+  Netfilter,
+  type NetfilterMessage,
+  NFGENMSG_BYTES,
+  readHeader,
+  subsystem,
+} from '../nfnetlink/index.js'
 import { familyOfNumber } from './flow.js'
 import { checkedTuple, isFlow, type FlowKey, netfilterFamilyOf, type Prepared } from './input.js'
 import { familyOfTuple, flatPath, type Tuple } from './tuple.js'
@@ -51,10 +57,14 @@ export class Expectations {
 
   /** Those of one flow, or all. @throws KernelError ENOENT if the flow is not there. */
   list(
-    { family, master }: { readonly family?: AddressFamily | undefined; readonly master?: FlowKey | undefined } = {},
+    {
+      family,
+      master,
+    }: { readonly family?: AddressFamily | undefined; readonly master?: FlowKey | undefined } = {},
     options?: CallOptions,
   ): Promise<Expectation[]> {
-    const key = master === undefined ? undefined : isFlow(master) ? master.original : checkedTuple(master, 'master')
+    const key =
+      master === undefined ? undefined : isFlow(master) ? master.original : checkedTuple(master, 'master')
     const zone = master?.zone
     return this.#netfilter.dump(
       {
@@ -98,7 +108,10 @@ export class Expectations {
   }
 
   /** Takes all away, or those of one helper. */
-  async flush({ helper }: { readonly helper?: string | undefined } = {}, options?: CallOptions): Promise<void> {
+  async flush(
+    { helper }: { readonly helper?: string | undefined } = {},
+    options?: CallOptions,
+  ): Promise<void> {
     await this.#netfilter.execute(
       {
         ...about('conntrack.expectations.flush', message.delete),

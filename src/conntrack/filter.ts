@@ -2,7 +2,13 @@
  * Which flows are meant: as much of it as the kernel can choose by is put into the request, and all of it is looked at
  * here again. What a kernel does not know it leaves out of account, so it tells too many flows, never too few.
  */
-import { type AddressFamily, canonicalAddress, familyOf, parsePrefix, prefixContains } from '../address/index.js'
+import {
+  type AddressFamily,
+  canonicalAddress,
+  familyOf,
+  parsePrefix,
+  prefixContains,
+} from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
 import { isObject } from '../netlink/index.js'
 import type { Flow, FlowStatus, SctpState, TcpState } from './flow.js'
@@ -68,7 +74,7 @@ export interface FlowFilter {
 /** A filter, ready to be used. */
 export interface CompiledFilter extends Prepared {
   /** Whether a flow that the kernel told is meant. */
-  matches(flow: Flow): boolean
+  readonly matches: (flow: Flow) => boolean
 }
 
 type Test<T> = (value: T) => boolean
@@ -113,8 +119,20 @@ function testsOf(
   const tests: Test<Flow>[] = []
   if (family !== undefined) tests.push((flow) => flow.family === family)
   if (protocol !== undefined) tests.push((flow) => flow.protocol === protocol)
-  tests.push(...original.map((test): Test<Flow> => (flow) => test(flow.original)))
-  tests.push(...reply.map((test): Test<Flow> => (flow) => test(flow.reply)))
+  tests.push(
+    ...original.map(
+      (test): Test<Flow> =>
+        (flow) =>
+          test(flow.original),
+    ),
+  )
+  tests.push(
+    ...reply.map(
+      (test): Test<Flow> =>
+        (flow) =>
+          test(flow.reply),
+    ),
+  )
   if (zone !== undefined) {
     tests.push((flow) => (flow.original.zone ?? flow.reply.zone ?? flow.zone) === zone)
   }
@@ -245,13 +263,14 @@ function statusOf({ status = [], statusNot = [], nat }: FlowFilter): {
   return { set, clear, other }
 }
 
-function markOf(
-  mark: FlowFilter['mark'],
-): { readonly value: number; readonly mask: number } | undefined {
+function markOf(mark: FlowFilter['mark']): { readonly value: number; readonly mask: number } | undefined {
   if (mark === undefined) return undefined
   const given = typeof mark === 'number' ? { value: mark, mask: 0xffffffff } : mark
   if (!isObject(given)) throw new ValidationError('filter.mark', mark, 'a number, or { value, mask }')
-  for (const [key, value] of [['value', given.value], ['mask', given.mask]] as const) {
+  for (const [key, value] of [
+    ['value', given.value],
+    ['mask', given.mask],
+  ] as const) {
     if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
       throw new ValidationError(
         typeof mark === 'number' ? 'filter.mark' : `filter.mark.${key}`,

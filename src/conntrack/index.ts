@@ -1,10 +1,5 @@
 /** Connection tracking: which flows there are, changing and ending them, and events. `viaduct/conntrack`. */
-export {
-  Conntrack,
-  type ConntrackOptions,
-  type ConntrackUsage,
-  type CpuStatistics,
-} from './client.js'
+export { Conntrack, type ConntrackOptions, type ConntrackUsage, type CpuStatistics } from './client.js'
 export type { ConntrackEvent, EventKind, EventsOptions } from './events.js'
 export {
   type Expectation,

@@ -96,7 +96,11 @@ export function keyOf(key: FlowKey): Prepared {
     const zone = zoneOf(key)
     return {
       family: netfilterFamilyOf(family),
-      record: { original: original.zone === undefined ? original : { ...original, zone: undefined }, zone, id },
+      record: {
+        original: original.zone === undefined ? original : { ...original, zone: undefined },
+        zone,
+        id,
+      },
       object: nameOf(original, zone),
     }
   }
@@ -167,7 +171,7 @@ function wireChanges(changes: FlowChanges, current: readonly FlowStatus[]): Wire
 
 /** What is no list is refused by the codec, with its path. */
 function allOf(some: readonly FlowStatus[], more: readonly FlowStatus[]): readonly FlowStatus[] {
-  return Array.isArray(more) ? [...some, ...more] : more
+  return Array.isArray(more) ? [...some, ...(more as readonly FlowStatus[])] : more
 }
 
 function wireNat(nat: NatInput | undefined, path: string): WireFlowInput['sourceNat'] {
@@ -186,7 +190,10 @@ function wireNat(nat: NatInput | undefined, path: string): WireFlowInput['source
 export function callersPath(path: string): string {
   return `flow.${flatPath(path)
     .replace(/^protocolInfo\./, '')
-    .replace(/^sequenceAdjustment(Original|Reply)/, (_, which: string) => `sequenceAdjustment.${which.toLowerCase()}`)
+    .replace(
+      /^sequenceAdjustment(Original|Reply)/,
+      (_, which: string) => `sequenceAdjustment.${which.toLowerCase()}`,
+    )
     .replace(/^((?:source|destination)Nat)\.firstIPv[46]/, '$1.address')
     .replace(/^((?:source|destination)Nat)\.lastIPv[46]/, '$1.lastAddress')
     .replace(/^((?:source|destination)Nat)\.ports\.first/, '$1.port')
@@ -204,8 +211,10 @@ export function checkedTuple(tuple: Tuple, path: string): Tuple {
   if (!isObject(tuple)) throw new ValidationError(path, tuple, 'a tuple')
   const { protocol, source, destination } = tuple
   if (typeof source !== 'string') throw new ValidationError(`${path}.source`, source, anAddress)
-  if (typeof destination !== 'string') throw new ValidationError(`${path}.destination`, destination, anAddress)
-  if (protocol === undefined) throw new ValidationError(`${path}.protocol`, protocol, "a protocol such as 'tcp'")
+  if (typeof destination !== 'string')
+    throw new ValidationError(`${path}.destination`, destination, anAddress)
+  if (protocol === undefined)
+    throw new ValidationError(`${path}.protocol`, protocol, "a protocol such as 'tcp'")
   return tuple
 }
 
@@ -235,7 +244,10 @@ export function mirrored(tuple: Tuple): Tuple {
 }
 
 /** A tuple as an error names it. */
-function nameOf({ protocol, source, sourcePort, destination, destinationPort }: Tuple, zone?: number): object {
+function nameOf(
+  { protocol, source, sourcePort, destination, destinationPort }: Tuple,
+  zone?: number,
+): object {
   return {
     protocol,
     source,

@@ -112,11 +112,15 @@ export const sctpState = named(u8, {
 })
 
 const tcp = attributeTable('CTA_PROTOINFO_TCP', {
+  /** `established`, … */
   state: attribute(1, 'CTA_PROTOINFO_TCP_STATE', tcpState),
   /** The shift of the window, as the end that began announced it. */
   windowScaleOriginal: attribute(2, 'CTA_PROTOINFO_TCP_WSCALE_ORIGINAL', u8),
+  /** The same of the other end. Changed together, and if both ends have the flag. */
   windowScaleReply: attribute(3, 'CTA_PROTOINFO_TCP_WSCALE_REPLY', u8),
+  /** What was seen of the end that began. */
   flagsOriginal: attribute(4, 'CTA_PROTOINFO_TCP_FLAGS_ORIGINAL', tcpFlags),
+  /** The same of the other end. */
   flagsReply: attribute(5, 'CTA_PROTOINFO_TCP_FLAGS_REPLY', tcpFlags),
 })
 /** How far a TCP connection is, as the tracker sees it. */
@@ -137,8 +141,11 @@ export interface DccpTracking extends Decoded<typeof dccp> {}
 export interface DccpTrackingInput extends Encodable<typeof dccp> {}
 
 const sctp = attributeTable('CTA_PROTOINFO_SCTP', {
+  /** `established`, … */
   state: attribute(1, 'CTA_PROTOINFO_SCTP_STATE', sctpState),
+  /** As packets of this direction carry it. All three are given together. */
   verificationTagOriginal: attribute(2, 'CTA_PROTOINFO_SCTP_VTAG_ORIGINAL', be32),
+  /** The same of the other direction. */
   verificationTagReply: attribute(3, 'CTA_PROTOINFO_SCTP_VTAG_REPLY', be32),
 })
 /** How far an SCTP association is. */

@@ -218,7 +218,11 @@ export class Connection {
         const [position] = again
         const results = finished(found)
         // Of several all that were begun, for the others are whole.
-        throw unsettledDump(part.requests[position!]!, part.replies, results.length === 1 ? results[0] : results)
+        throw unsettledDump(
+          part.requests[position!]!,
+          part.replies,
+          results.length === 1 ? results[0] : results,
+        )
       }
       part = await this.#sendDumps({ ...part, again }, options)
     }

@@ -2,8 +2,8 @@ import { forEachMessage, viewOf } from './message.js'
 import type { Transport, TransportEvent } from './transport.js'
 
 /**
- * Events of multicast groups as they come, each read by `read` (undefined leaves it out). Subscribed at the call, so
- * that nothing is missed before the first is asked for. It is over when the loop is left; an aborted signal, the end of the
+ * Events of a multicast group, or of several in their order, as they come, each read by `read` (undefined leaves it out).
+ * Subscribed at the call, so that nothing is missed before the first is asked for. It is over when the loop is left; an aborted signal, the end of the
  * socket and a malformed message throw. `onOverrun` makes of events that were lost one that says so.
  */
 export function eventsOf<T>(
@@ -32,7 +32,8 @@ export function eventsOf<T>(
   const end = (error?: { readonly error: unknown }): void => {
     if (isOver) return
     isOver = true
-    failure = error
+    // Told once: to who waits, or else to who asks next.
+    failure = waiting.length === 0 ? error : undefined
     stop()
     signal?.removeEventListener('abort', onAbort)
     for (const next of waiting.splice(0)) {

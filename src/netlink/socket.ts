@@ -23,7 +23,7 @@ const sendBufferBytes = 4 * 1024 * 1024
 /** Opens the addon's netlink socket: the Transport that everything uses unless another is given. */
 export function openSocket(options: SocketOptions): Transport {
   const { NetlinkSocket } = loadNative()
-  const open = (groups: readonly number[] = []): NativeNetlinkSocket =>
+  const open = (groups: readonly number[]): NativeNetlinkSocket =>
     withNamespaceFd(options.netns, (netnsFd) => {
       const socket = new NetlinkSocket({
         protocol: options.protocol,
@@ -40,13 +40,13 @@ export function openSocket(options: SocketOptions): Transport {
       }
       return socket
     })
-  return new SocketTransport(open(), open)
+  return new SocketTransport(open([]), open)
 }
 
 class SocketTransport implements Transport {
   readonly #socket: NativeNetlinkSocket
   readonly #open: (groups: readonly number[]) => NativeNetlinkSocket
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Map<() => void, EventListener>()
   #buffer: Uint8Array
 
   constructor(socket: NativeNetlinkSocket, open: (groups: readonly number[]) => NativeNetlinkSocket) {
@@ -79,7 +79,7 @@ class SocketTransport implements Transport {
     const stop = (): void => {
       if (this.#listeners.delete(stop)) socket.close()
     }
-    this.#listeners.add(stop)
+    this.#listeners.set(stop, listener)
     socket.startReceiving((errno, bytes) => {
       if (errno === 0) return listener({ bytes })
       if (errno === -105) return listener({ overrun: true })
@@ -90,7 +90,11 @@ class SocketTransport implements Transport {
   }
 
   close(): void {
-    for (const stop of [...this.#listeners]) stop()
+    for (const [stop, listener] of [...this.#listeners]) {
+      stop()
+      // Whoever waits for the next event would wait for ever.
+      listener({ error: Object.assign(new Error('EBADF: closed'), { errno: -9, code: 'EBADF' }) })
+    }
     this.#socket.close()
   }
 }

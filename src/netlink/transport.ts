@@ -21,8 +21,8 @@ export interface Transport {
     into?: Uint8Array,
   ): Promise<Replies>
   /**
-   * Events of a multicast group, or of several in the order of their coming, until the returned function is called. Left
-   * out by transports that cannot.
+   * Events of a multicast group, or of several in the order in which the kernel tells them, until the returned function is
+   * called; closing the transport is told as an error. Left out by transports that cannot.
    */
   readonly subscribe?:
     ((groups: number | readonly number[], listener: EventListener) => () => void) | undefined

@@ -1,4 +1,9 @@
-import { isValidationError, type KernelError, KernelError as Failure, ValidationError } from '../errors/index.js'
+import {
+  isValidationError,
+  type KernelError,
+  KernelError as Failure,
+  ValidationError,
+} from '../errors/index.js'
 import {
   type Acknowledgement,
   type AttributeTable,

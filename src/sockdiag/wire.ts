@@ -67,9 +67,13 @@ export const timer = named(u8, {
 
 /** `struct inet_diag_sockid`, at its place in what holds it. */
 const identity = (offset: number) => ({
+  /** 0 for none. */
   localPort: field(offset, 'id.idiag_sport', be16),
+  /** 0 for none: it is not connected. */
   remotePort: field(offset + 2, 'id.idiag_dport', be16),
+  /** `0.0.0.0` or `::` for any. */
   localAddress: field(offset + 4, 'id.idiag_src', inetAddressUnion),
+  /** The same for none. */
   remoteAddress: field(offset + 20, 'id.idiag_dst', inetAddressUnion),
   /** The index of the link that it is bound to; 0 for none. */
   interface: field(offset + 36, 'id.idiag_if', u32),
@@ -85,8 +89,11 @@ export const request = structure('struct inet_diag_req_v2', 56, {
 })
 
 export const reply = structure('struct inet_diag_msg', 72, {
+  /** Of the socket: its connections may be of IPv4 where it is of IPv6. */
   family: field(0, 'idiag_family', family),
+  /** Of its connection, if it has one. */
   state: field(1, 'idiag_state', state),
+  /** What it waits for besides what the other end does. */
   timer: field(2, 'idiag_timer', timer),
   /** How often it was sent again, or asked for a sign of life. */
   retransmissions: field(3, 'idiag_retrans', u8),
@@ -107,6 +114,7 @@ export interface SocketRecord extends StructureValue<(typeof reply)['layout']> {
 
 /** `INET_DIAG_*`: what it says of some. */
 export const attributes = attributeTable('INET_DIAG', {
+  /** Told if it is asked for, which nothing here does; so are the next two. */
   congestionControl: readOnly(4, 'INET_DIAG_CONG', nulString(15)),
   tos: readOnly(5, 'INET_DIAG_TOS', u8),
   trafficClass: readOnly(6, 'INET_DIAG_TCLASS', u8),

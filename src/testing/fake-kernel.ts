@@ -137,7 +137,9 @@ export class FakeKernel implements Transport {
   /** What a client does at its end. */
   close(): void {
     this.#closed = true
+    const listeners = new Set([...this.#listeners.values()].flatMap((each) => [...each]))
     this.#listeners.clear()
+    for (const listener of listeners) listener({ error: systemError('EBADF', 'close') })
     for (const reject of this.#pending) reject(systemError('ECANCELED', 'close'))
   }
 

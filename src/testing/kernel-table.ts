@@ -28,6 +28,8 @@ function kernelType(type: AttributeType<never, unknown>): AttributeType<never, u
   if (entry !== undefined) return listOf(kernelType(entry))
   // One that depends on what stands beside it, or has a header of its own, writes itself.
   if (fields === undefined || type.deferred === true || type.fieldsAt !== undefined) return type
+  // So does one that is to the caller something else than the table on the wire.
+  if (!('list' in fields({}))) return type
   // A function: tables may refer to each other in a circle.
   return nested(() => kernelTable(fields({}) as AttributeTable))
 }

@@ -32,6 +32,8 @@ export interface Requirements {
   readonly ipvs?: boolean | undefined
   /** nf_tables in the kernel, and the permission to use it. */
   readonly nftables?: boolean | undefined
+  /** Connection tracking in the kernel, and the permission to use it. */
+  readonly conntrack?: boolean | undefined
   /** `CAP_NET_ADMIN`, `CAP_BPF`, … in the user namespace of this process. */
   readonly capabilities?: readonly string[] | undefined
   /** Kinds of links: `dummy`, `ipip`. */
@@ -62,8 +64,9 @@ function firstReason(needs: Requirements): string | undefined {
   }
   const missing = (needs.capabilities ?? []).find((name) => !hasCapability(name))
   if (missing !== undefined) return `needs the capability ${missing}`
-  const { sandbox, ipvs, nftables, links = [], sysctls = [] } = needs
-  if (![sandbox, ipvs, nftables, links.length > 0, sysctls.length > 0].includes(true)) return undefined
+  const { sandbox, ipvs, nftables, conntrack, links = [], sysctls = [] } = needs
+  if (![sandbox, ipvs, nftables, conntrack, links.length > 0, sysctls.length > 0].includes(true))
+    return undefined
   for (const name of ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN']) {
     if (!hasCapability(name)) return `needs the capability ${name}`
   }
@@ -90,7 +93,8 @@ function reasonIn(netns: NetworkNamespace, needs: Requirements): string | undefi
   }
   return (
     (needs.ipvs === true ? ipvsReason(netns) : undefined) ??
-    (needs.nftables === true ? nftablesReason(netns) : undefined)
+    (needs.nftables === true ? nftablesReason(netns) : undefined) ??
+    (needs.conntrack === true ? conntrackReason(netns) : undefined)
   )
 }
 
@@ -116,6 +120,17 @@ function nftablesReason(netns: NetworkNamespace): string | undefined {
   return errno === -1
     ? 'needs CAP_NET_ADMIN in the user namespace of the network namespace'
     : 'needs nf_tables in the kernel (module nf_tables)'
+}
+
+function conntrackReason(netns: NetworkNamespace): string | undefined {
+  // IPCTNL_MSG_CT_GET_STATS of the subsystem NFNL_SUBSYS_CTNETLINK; behind it `struct nfgenmsg`, all zero.
+  const errno = ask(netns, NETLINK_NETFILTER, (1 << 8) | 5, NLM_F_ACK, (writer) =>
+    writer.append(new Uint8Array(4)),
+  )
+  if (errno === 0) return undefined
+  return errno === -1
+    ? 'needs CAP_NET_ADMIN in the user namespace of the network namespace'
+    : 'needs connection tracking in the kernel (module nf_conntrack_netlink)'
 }
 
 function linkReason(netns: NetworkNamespace, kind: LinkKind): string | undefined {

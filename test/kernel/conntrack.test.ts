@@ -26,7 +26,7 @@ function flowTest(
   work: (t: Test, place: Place) => Promise<void>,
   { timeoutSeconds, ...options }: ConntrackOptions & { readonly timeoutSeconds?: number } = {},
 ): void {
-  kernelTest(name, { needs: { capabilities: ['CAP_NET_ADMIN'] }, timeoutSeconds }, async (t) => {
+  kernelTest(name, { needs: { conntrack: true, nftables: true }, timeoutSeconds }, async (t) => {
     const netns = NetworkNamespace.create()
     try {
       const conntrack = await Conntrack.open({ ...options, netns })

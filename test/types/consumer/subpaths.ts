@@ -1,5 +1,6 @@
 // The other subpaths: a transport and a table of one's own, links, namespaces.
 import { isMalformedMessageError } from 'viaduct'
+import { Conntrack, type Flow, type FlowFilter } from 'viaduct/conntrack'
 import { Ipvs } from 'viaduct/ipvs'
 import { NetworkNamespace, type Netns } from 'viaduct/net'
 import {
@@ -12,6 +13,7 @@ import {
   u32,
 } from 'viaduct/netlink'
 import { Rtnetlink } from 'viaduct/rtnetlink'
+import { Sockdiag } from 'viaduct/sockdiag'
 import type { Equal, Expect } from './assert.js'
 
 const table = attributeTable('EXAMPLE', {
@@ -43,3 +45,23 @@ export async function open(netns: Netns | undefined): Promise<void> {
 }
 
 export const malformed = (error: unknown) => isMalformedMessageError(error) && error.message
+
+/** What a read flow has goes back as the key of one; filters are made of values that may be undefined. */
+export async function end(server: string, port?: number): Promise<number> {
+  const conntrack = await Conntrack.open()
+  const filter: FlowFilter = { protocol: 'tcp', reply: { source: server, sourcePort: port } }
+  const flows: Flow[] = await conntrack.list(filter)
+  for (const flow of flows) {
+    await conntrack.update(flow, { mark: 1 })
+    await conntrack.delete(flow.original)
+  }
+  const ended = await conntrack.deleteMatching(filter)
+  conntrack.close()
+  const sockdiag = await Sockdiag.open()
+  for (const { processes, localAddress } of await sockdiag.listeners(80)) {
+    console.log(localAddress, processes.map(({ pid, name }) => `${name} ${pid.toFixed()}`).join())
+  }
+  await sockdiag.destroyMatching({ protocol: 'tcp', remoteAddress: server, remotePort: port })
+  sockdiag.close()
+  return ended
+}
