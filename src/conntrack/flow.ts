@@ -1,7 +1,7 @@
 /** Flows as they are read: the kernel's attributes, with both directions beside each other. */
 import type { AddressFamily } from '../address/index.js'
 import { hostIsLittleEndian, NLA_HDRLEN, type NameOf, type UnknownAttribute } from '../netlink/index.js'
-import { netfilterFamilies, NFGENMSG_BYTES } from '../nfnetlink/index.js'
+import { netfilterFamilies, NFGENMSG_BYTES, readHeader } from '../nfnetlink/index.js'
 import type { FlowProtocol } from './protocols.js'
 import type { Tuple } from './tuple.js'
 import {
@@ -92,7 +92,7 @@ const noStatus: readonly never[] = Object.freeze([])
 /** Reads the payload of a message about a flow. */
 export function readFlow(bytes: Uint8Array, view: DataView, offset: number, end: number): Flow {
   return flowOf(
-    view.getUint8(offset),
+    readHeader(view, offset).family,
     conntrack.decode(bytes, view, offset + NFGENMSG_BYTES, end) as WireFlow,
   )
 }

@@ -124,8 +124,9 @@ function nestsOf(value: Partial<Tuple>): object {
 }
 
 function flat({ addresses, transport, zone }: Decoded<typeof wire>, offset: number): Tuple {
-  const source = addresses.sourceIPv4 ?? addresses.sourceIPv6
-  const destination = addresses.destinationIPv4 ?? addresses.destinationIPv6
+  const isIPv4 = addresses.sourceIPv4 !== undefined
+  const source = isIPv4 ? addresses.sourceIPv4 : addresses.sourceIPv6
+  const destination = isIPv4 ? addresses.destinationIPv4 : addresses.destinationIPv6
   const { number, sourcePort, destinationPort } = transport
   if (source === undefined || destination === undefined || number === undefined) {
     throw new MalformedMessageError('a tuple without addresses or protocol', offset)

@@ -242,8 +242,8 @@ export const filter = attributeTable('CTA_FILTER', {
 })
 export type FilterFlag = NonNullable<Encodable<typeof filter>['original']>[number]
 
-/** NF_CT_LABELS_MAX_SIZE is 16; the kernel takes multiples of 4 only. */
-const labels = bytesOf(4, 16)
+/** Multiples of 4 up to NF_CT_LABELS_MAX_SIZE, 16. */
+const labels = bytesOf(4)
 
 /** `CTA_*`: a flow. */
 export const conntrack = attributeTable('CTA', {

@@ -2,6 +2,7 @@ import {
   isValidationError,
   type KernelError,
   KernelError as Failure,
+  MalformedMessageError,
   ValidationError,
 } from '../errors/index.js'
 import {
@@ -17,7 +18,14 @@ import {
   type Target,
   type Writer,
 } from '../netlink/index.js'
-import { attributesAt, batch, batchMessage, type NetfilterFamily, netfilterFamilies } from './wire.js'
+import {
+  attributesAt,
+  batch,
+  batchMessage,
+  type NetfilterFamily,
+  netfilterFamilies,
+  NFGENMSG_BYTES,
+} from './wire.js'
 
 /** One message to a subsystem of netfilter: what it is, and its attributes. */
 export interface NetfilterMessage extends Target {
@@ -39,6 +47,9 @@ export interface ReplyHeader {
 
 /** `struct nfgenmsg` of a reply whose payload is at `offset`. */
 export function readHeader(view: DataView, offset: number): ReplyHeader {
+  if (offset + NFGENMSG_BYTES > view.byteLength) {
+    throw new MalformedMessageError('a message without struct nfgenmsg', offset)
+  }
   return { family: view.getUint8(offset), resource: view.getUint16(offset + 2) }
 }
 

@@ -5,6 +5,9 @@ import {
   isMalformedMessageError,
   isUnsupportedError,
 } from '../../src/errors/index.js'
+import { Conntrack } from '../../src/conntrack/index.js'
+import { readFlow } from '../../src/conntrack/flow.js'
+import { tables as flowTables } from '../../src/conntrack/wire.js'
 import { GenericFamily, GENL_HDRLEN } from '../../src/genetlink/index.js'
 import { family as familyTable, GENL_ID_CTRL } from '../../src/genetlink/wire.js'
 import { readInfo } from '../../src/ipvs/info.js'
@@ -14,6 +17,8 @@ import { Connection, forEachMessage, viewOf } from '../../src/netlink/index.js'
 import { addressHeader, linkHeader, routeHeader } from '../../src/rtnetlink/headers.js'
 import { Rtnetlink } from '../../src/rtnetlink/index.js'
 import { address, link, message, route } from '../../src/rtnetlink/wire.js'
+import { Sockdiag } from '../../src/sockdiag/index.js'
+import { attributes as socketAttributes, reply as socketReply } from '../../src/sockdiag/wire.js'
 import { FakeKernel } from '../../src/testing/index.js'
 import { type Content, messages, mutated, pick, random } from './hostile.js'
 
@@ -150,16 +155,66 @@ async function throughFamily(): Promise<void> {
   connection.close()
 }
 
-export const clients = [throughRtnetlink, throughIpvs, throughBatch, throughFamily] as const
+const ofConntrack = (type: number, table: Content['table']): Content => ({
+  types: [type],
+  headerBytes: 4,
+  table,
+})
+const flows = ofConntrack(0x100, flowTables.conntrack)
+const tcpKey = { protocol: 'tcp', source: '10.0.0.1', destination: '10.0.0.2' } as const
+
+async function throughConntrack(): Promise<void> {
+  const kernel = new FakeKernel({ handle: () => [], strays: random(2) === 0 })
+  const conntrack = await Conntrack.open({ transport: kernel })
+  const [call, content] = pick([
+    [() => conntrack.list(), flows],
+    [() => conntrack.count({ reply: { source: '10.0.0.0/8' } }), flows],
+    [() => conntrack.get(tcpKey), flows],
+    [() => conntrack.deleteMatching({}), flows],
+    [() => conntrack.update(tcpKey, { mark: 1 }), flows],
+    [() => conntrack.usage(), ofConntrack(0x105, flowTables.globalStatistics)],
+    [() => conntrack.statistics(), ofConntrack(0x104, flowTables.cpuStatistics)],
+    [() => conntrack.expectations.list(), ofConntrack(0x200, flowTables.expectation)],
+  ] as const)
+  beHostile(kernel, content, 6)
+  await counted(call)
+  conntrack.close()
+}
+
+const sockets: Content = { types: [20], headerBytes: socketReply.bytes, table: socketAttributes }
+
+async function throughSockdiag(): Promise<void> {
+  const kernel = new FakeKernel({ handle: () => [], strays: random(2) === 0 })
+  const sockdiag = await Sockdiag.open({ transport: kernel })
+  beHostile(kernel, sockets, 6)
+  await counted(
+    pick([
+      () => sockdiag.sockets({ protocol: 'tcp', remoteAddress: '10.0.0.0/8' }),
+      () => sockdiag.sockets({ protocol: 'udp', family: 'ipv6' }),
+      () => sockdiag.destroyMatching({ protocol: 'tcp' }),
+    ]),
+  )
+  sockdiag.close()
+}
+
+export const clients = [
+  throughRtnetlink,
+  throughIpvs,
+  throughBatch,
+  throughFamily,
+  throughConntrack,
+  throughSockdiag,
+] as const
 
 /** Events as a subscriber reads them: the bytes of a datagram, without a request that they would belong to. */
 export function throughEvents(): Uint8Array {
-  const content = pick([links, addresses, routes, controller])
+  const content = pick([links, addresses, routes, controller, flows])
   const bytes = messages(content, () => 0)
   const view = viewOf(bytes)
   forEachMessage(bytes, view, (type, _flags, _sequence, offset, end) => {
     if (!content.types.includes(type) || offset + content.headerBytes > end) return
-    content.table.decode(bytes, view, offset + content.headerBytes, end)
+    if (content === flows) readFlow(bytes, view, offset, end)
+    else content.table.decode(bytes, view, offset + content.headerBytes, end)
   })
   return bytes
 }

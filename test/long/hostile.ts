@@ -1,9 +1,12 @@
 /** Bytes that a kernel never sends, of a seed: attributes, messages, and what is left of them when some bytes are changed. */
+import { tables as tupleTables } from '../../src/conntrack/tuple.js'
+import { tables as flowTables } from '../../src/conntrack/wire.js'
 import { family, multicastGroup } from '../../src/genetlink/wire.js'
 import { tables as ipvsTables } from '../../src/ipvs/wire.js'
 import { type AttributeTable, viewOf, Writer } from '../../src/netlink/index.js'
 import { kinds } from '../../src/rtnetlink/kinds.js'
 import { tables as routeTables } from '../../src/rtnetlink/wire.js'
+import { attributes as socketAttributes } from '../../src/sockdiag/wire.js'
 
 /** xorshift32: repeatable, and cheap enough not to be what is measured. */
 let state = 1
@@ -25,6 +28,9 @@ export const tables: readonly AttributeTable[] = [
   multicastGroup,
   ...Object.values(ipvsTables),
   ...Object.values(routeTables),
+  ...Object.values(tupleTables),
+  ...Object.values(flowTables),
+  socketAttributes,
 ]
 const linkKinds = Object.keys(kinds)
 const widths = [0, 1, 2, 3, 4, 8, 16, 20, 32, 64, 80, 96]

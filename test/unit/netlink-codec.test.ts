@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { isMalformedMessageError, isValidationError } from '../../src/errors/index.js'
+import { tables as tupleTables } from '../../src/conntrack/tuple.js'
+import { tables as flowTables } from '../../src/conntrack/wire.js'
 import { family as genericFamily } from '../../src/genetlink/wire.js'
 import { tables as ipvsTables } from '../../src/ipvs/wire.js'
 import {
@@ -38,6 +40,7 @@ import {
 import { decodeWalking, encodeWalking } from '../../src/netlink/codec.js'
 import { compileDecoder, compileEncoder } from '../../src/netlink/compile.js'
 import { tables as routeTables } from '../../src/rtnetlink/wire.js'
+import { attributes as socketAttributes } from '../../src/sockdiag/wire.js'
 import { kernelTable } from '../../src/testing/kernel-table.js'
 
 const runs = 300
@@ -218,6 +221,8 @@ const everyTable: Record<string, AttributeTable> = {
   genericFamily,
   ...prefixed('ipvs', ipvsTables),
   ...prefixed('rtnetlink', routeTables),
+  ...prefixed('conntrack', { ...tupleTables, ...flowTables }),
+  ...prefixed('sockdiag', { attributes: socketAttributes }),
 }
 function prefixed(prefix: string, tables: Record<string, AttributeTable>): Record<string, AttributeTable> {
   return Object.fromEntries(Object.entries(tables).map(([name, table]) => [`${prefix}.${name}`, table]))
