@@ -5,6 +5,7 @@ import {
   type Connection,
   type Decoded,
   type Encodable,
+  eventsOf,
   isObject,
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -12,6 +13,7 @@ import {
 } from '../netlink/index.js'
 import {
   Netfilter,
+  netfilterGroup,
   type NetfilterMessage,
   NFGENMSG_BYTES,
   readHeader,
@@ -46,12 +48,28 @@ export interface ExpectationStatistics extends Decoded<typeof expectationStatist
   readonly cpu: number
 }
 
+/** What a subscription tells. */
+export type ExpectationEvent =
+  | {
+      /** It is awaited from now on; or no more, because it came, its time is over or somebody took it away. */
+      readonly event: 'new' | 'destroy'
+      /** What is or was awaited. */
+      readonly expectation: Expectation
+    }
+  /** Events were lost: read the table anew. */
+  | { readonly event: 'resynchronise' }
+
+const made = (subsystem.conntrackExpect << 8) | message.new
+const gone = (subsystem.conntrackExpect << 8) | message.delete
+
 /** Flows that helpers await. */
 export class Expectations {
+  readonly #connection: Connection
   readonly #netfilter: Netfilter
 
   /** @internal */
   constructor(connection: Connection) {
+    this.#connection = connection
     this.#netfilter = new Netfilter(connection, subsystem.conntrackExpect)
   }
 
@@ -75,10 +93,7 @@ export class Expectations {
         record: key === undefined ? {} : { master: withoutZone(key), zone: zone === 0 ? undefined : zone },
         object: key,
       },
-      (bytes, view, offset, end): Expectation => ({
-        family: familyOfNumber(readHeader(view, offset).family),
-        ...(expectation.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<typeof expectation>),
-      }),
+      readExpectation,
       options,
     )
   }
@@ -123,6 +138,25 @@ export class Expectations {
     )
   }
 
+  /** Expectations that come and go from now on; as `Conntrack.events`, of flows that began while somebody listened. */
+  events(
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncIterableIterator<ExpectationEvent> {
+    return eventsOf<ExpectationEvent>(
+      this.#connection.transport,
+      [netfilterGroup.expectNew, netfilterGroup.expectDestroy],
+      (bytes, view, type, offset, end) =>
+        type !== made && type !== gone
+          ? undefined
+          : {
+              event: type === made ? 'new' : 'destroy',
+              expectation: readExpectation(bytes, view, offset, end),
+            },
+      () => ({ event: 'resynchronise' }),
+      options.signal,
+    )
+  }
+
   /** What each processor counted. */
   statistics(options?: CallOptions): Promise<ExpectationStatistics[]> {
     return this.#netfilter.dump(
@@ -141,6 +175,13 @@ export class Expectations {
       }),
       options,
     )
+  }
+}
+
+function readExpectation(bytes: Uint8Array, view: DataView, offset: number, end: number): Expectation {
+  return {
+    family: familyOfNumber(readHeader(view, offset).family),
+    ...(expectation.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<typeof expectation>),
   }
 }
 

@@ -3,6 +3,7 @@ export { Conntrack, type ConntrackOptions, type ConntrackUsage, type CpuStatisti
 export type { ConntrackEvent, EventKind, EventsOptions } from './events.js'
 export {
   type Expectation,
+  type ExpectationEvent,
   type ExpectationInput,
   Expectations,
   type ExpectationStatistics,

@@ -581,6 +581,7 @@ flowTest('what each processor counted, and how full the table is', async (t, { c
 
 flowTest('expectations are made, listed, counted and taken away', async (t, { conntrack }) => {
   const { expectations } = conntrack
+  const events = expectations.events()
   const master = { ...tcp(1), destinationPort: 21 }
   // The helper of FTP lets each flow await one.
   const second = { ...tcp(2), destinationPort: 21 }
@@ -636,6 +637,12 @@ flowTest('expectations are made, listed, counted and taken away', async (t, { co
     (await expectations.list()).map(({ id }) => id),
     [other.id],
   )
+  t.match(await take(events, 3), [
+    { event: 'new', expectation: { tuple } },
+    { event: 'new', expectation: { family: 'ipv4', master: second } },
+    { event: 'destroy', expectation: { tuple } },
+  ])
+  await events.return?.()
   const counted = await expectations.statistics()
   t.equal(
     counted.reduce((total, { created }) => total + created!, 0),
