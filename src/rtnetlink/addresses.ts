@@ -1,8 +1,8 @@
 import { type AddressFamily, parseAddress, parsePrefix } from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
-import type { CallOptions, Decoded, ReadReply } from '../netlink/index.js'
+import type { CallOptions, Decoded } from '../netlink/index.js'
 import { addressHeader, type scope as scopes } from './headers.js'
-import { createOnly, createOrReplace, type Device, type Requests } from './requests.js'
+import { createOnly, createOrReplace, type Device, ofType, type Requests } from './requests.js'
 import { address as table, type addressFlags, message } from './wire.js'
 
 type Wire = Decoded<typeof table>
@@ -72,7 +72,10 @@ export class Addresses {
     this.#requests = requests
   }
 
-  /** The addresses of one link, or of all; of one family, or of both. */
+  /**
+   * The addresses of one link, or of all; of one family, or of both. The kernel picks them (the link from 4.20), and what
+   * it sent is looked at here again. Throws ENODEV if there is no such link.
+   */
   async list(
     filter: { readonly device?: Device | undefined; readonly family?: AddressFamily | undefined } = {},
     options?: CallOptions,
@@ -88,12 +91,12 @@ export class Addresses {
         object: filter,
         type: message.getAddress,
         header: addressHeader,
-        head: { family: filter.family ?? 'unspecified' },
+        head: { family: filter.family ?? 'unspecified', index: device },
         table,
         record: {},
         path: 'address',
       },
-      readAddress,
+      ofType(message.newAddress, readAddress),
       options,
     )
     return all.filter(
@@ -196,8 +199,13 @@ export function checkFamily(path: string, address: string, family: AddressFamily
 
 const addressOf = { any: 'an address', ipv4: 'an IPv4 address', ipv6: 'an IPv6 address' } as const
 
-const readAddress: ReadReply<InterfaceAddress> = (bytes, view, offset, end, type) => {
-  if (type !== message.newAddress) return undefined
+/** What stands behind the header of an RTM_NEWADDR or RTM_DELADDR. */
+export const readAddress = (
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  end: number,
+): InterfaceAddress | undefined => {
   const header = addressHeader.read(bytes, view, offset, end - offset, {})
   // rtnl_dump_all also asks families that are none of ours.
   if (header.family !== 'ipv4' && header.family !== 'ipv6') return undefined

@@ -8,11 +8,14 @@ import {
   type Transport,
 } from '../netlink/index.js'
 import { Addresses } from './addresses.js'
+import { type EventOptions, events, type RtnetlinkEvent } from './events.js'
 import { FouPorts } from './fou.js'
 import { LateSocket } from './late-socket.js'
 import { Links } from './links.js'
+import { Neighbours } from './neighbours.js'
 import { Requests } from './requests.js'
 import { Routes } from './routes.js'
+import { Rules } from './rules.js'
 
 /** Where and how a client speaks to the kernel. */
 export interface RtnetlinkOptions {
@@ -27,8 +30,8 @@ export interface RtnetlinkOptions {
 }
 
 /**
- * Links, addresses and routes of one network namespace. Each call is one request to the kernel, which does it or
- * refuses with a KernelError; nothing is done twice or undone.
+ * Links, addresses, routes, rules and neighbours of one network namespace. Each call is one request to the kernel, which
+ * does it or refuses with a KernelError; nothing is done twice or undone.
  *
  * Closing it closes the descriptor; what was made stays in the kernel.
  */
@@ -39,6 +42,10 @@ export class Rtnetlink {
   readonly addresses: Addresses
   /** In all tables (RTM_*ROUTE). */
   readonly routes: Routes
+  /** Which table a packet's route is looked for in (RTM_*RULE). */
+  readonly rules: Rules
+  /** Which hardware address an IP address is behind (RTM_*NEIGH). */
+  readonly neighbours: Neighbours
   /** UDP ports that take tunnelled packets (the generic family `fou`). */
   readonly fou: FouPorts
   readonly #connection: Connection
@@ -51,6 +58,8 @@ export class Rtnetlink {
     this.links = new Links(requests)
     this.addresses = new Addresses(requests)
     this.routes = new Routes(requests)
+    this.rules = new Rules(requests)
+    this.neighbours = new Neighbours(requests)
     this.fou = new FouPorts(this.#generic)
   }
 
@@ -67,6 +76,16 @@ export class Rtnetlink {
       generic?.close()
       throw error
     }
+  }
+
+  /**
+   * What anybody makes, changes and takes away, from the call on: subscribe first, then list, and nothing is missed. All
+   * kinds come in one order. Where events were lost, because they were not taken in time, one says
+   * `{ event: 'resynchronise' }`, and they go on. Over when the loop is left; an aborted signal and
+   * `close()` make it throw.
+   */
+  events(options: EventOptions = {}): AsyncIterableIterator<RtnetlinkEvent> {
+    return events(this.#connection.transport, options)
   }
 
   /** Closes its descriptors. */

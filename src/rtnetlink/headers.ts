@@ -1,4 +1,7 @@
-/** What stands between a message's header and its attributes. Source: include/uapi/linux/rtnetlink.h, if_addr.h. */
+/**
+ * What stands between a message's header and its attributes. Source: include/uapi/linux/rtnetlink.h, if_addr.h,
+ * fib_rules.h, neighbour.h.
+ */
 import { bits, field, named, s32, structure, type StructureValue, u16, u32, u8 } from '../netlink/index.js'
 import { family } from './types.js'
 
@@ -120,4 +123,87 @@ export const routeHeader = structure('struct rtmsg', 12, {
   scope: field(6, 'rtm_scope', scope),
   type: field(7, 'rtm_type', routeType),
   flags: field(8, 'rtm_flags', routeFlags),
+})
+
+/** `FR_ACT_*`: what becomes of packets that a rule matches. */
+export const ruleAction = named(u8, {
+  unspecified: 0,
+  /** Looks for a route in the rule's table; the next rule if there is none. */
+  lookup: 1,
+  /** Goes on with the rule of another priority. */
+  goto: 2,
+  /** Goes on with the next rule. */
+  nop: 3,
+  blackhole: 6,
+  unreachable: 7,
+  prohibit: 8,
+})
+
+/** `FIB_RULE_*`. */
+export const ruleFlags = bits(u32, {
+  permanent: 1,
+  /** For packets that do not match. */
+  invert: 2,
+  /** The rule that it goes to is not there. */
+  unresolved: 4,
+  /** The link that packets must come by is not there. */
+  'incoming-detached': 8,
+  /** The link that packets must leave by is not there. */
+  'outgoing-detached': 0x10,
+  'find-source': 0x10000,
+})
+
+export const ruleHeader = structure('struct fib_rule_hdr', 12, {
+  family: field(0, 'family', family),
+  toLength: field(1, 'dst_len', u8),
+  fromLength: field(2, 'src_len', u8),
+  tos: field(3, 'tos', u8),
+  /** Up to 255; FRA_TABLE has them all. */
+  table: field(4, 'table', u8),
+  action: field(7, 'action', ruleAction),
+  flags: field(8, 'flags', ruleFlags),
+})
+
+/** `NUD_*`: how far the kernel knows a neighbour. */
+export const neighbourState = named(u16, {
+  none: 0,
+  /** It is being asked for. */
+  incomplete: 1,
+  /** It has answered lately. */
+  reachable: 2,
+  /** It has not been heard of for a while. */
+  stale: 4,
+  /** Packets go there, and it will be asked if nothing is heard. */
+  delay: 8,
+  probe: 0x10,
+  /** It does not answer. */
+  failed: 0x20,
+  /** Nobody is asked: groups, and links that have no addresses. */
+  'no-arp': 0x40,
+  /** Set by an administrator, and for ever. */
+  permanent: 0x80,
+})
+
+/** `NTF_*`. */
+export const neighbourFlags = bits(u8, {
+  /** Looks for it now. */
+  use: 1,
+  self: 2,
+  master: 4,
+  /** Answered for: its address is somewhere else. */
+  proxy: 8,
+  /** By a program; the kernel's garbage collection leaves it. */
+  'externally-learned': 0x10,
+  offloaded: 0x20,
+  sticky: 0x40,
+  /** It says that it is a router (IPv6). */
+  router: 0x80,
+})
+
+export const neighbourHeader = structure('struct ndmsg', 12, {
+  family: field(0, 'ndm_family', family),
+  index: field(4, 'ndm_ifindex', s32),
+  state: field(8, 'ndm_state', neighbourState),
+  flags: field(10, 'ndm_flags', neighbourFlags),
+  type: field(11, 'ndm_type', routeType),
 })

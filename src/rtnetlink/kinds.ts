@@ -1,6 +1,6 @@
 /**
- * What each kind of link has of its own: the attributes within IFLA_INFO_DATA. A kind is one table and one line in
- * `kinds`. Source: include/uapi/linux/if_link.h, if_tunnel.h, veth.h; policies in drivers/net/veth.c,
+ * What each kind of link has of its own: the attributes within IFLA_INFO_DATA. A kind is one table, one line in `kinds`
+ * and one in `modules`. Source: include/uapi/linux/if_link.h, if_tunnel.h, veth.h; policies in drivers/net/veth.c,
  * net/bridge/br_netlink.c, net/ipv4/ipip.c, net/ipv6/sit.c, net/ipv6/ip6_tunnel.c, net/ipv4/ip_gre.c,
  * net/ipv6/ip6_gre.c.
  */
@@ -22,6 +22,8 @@ import {
   u8,
 } from '../netlink/index.js'
 import { linkHeader } from './headers.js'
+import { geneve, vxlan } from './overlays.js'
+import { ipvlan, macvlan, vlan } from './stacked.js'
 import { behind, hardwareAddress } from './types.js'
 
 /** Of a link's attributes those that one may give when it is made; the other end of a veth pair has the same. */
@@ -194,6 +196,11 @@ export const kinds = {
   veth,
   bridge,
   dummy: none,
+  vlan,
+  macvlan,
+  ipvlan,
+  vxlan,
+  geneve,
   ipip,
   sit,
   ip6tnl: ip6tunnel,
@@ -202,3 +209,20 @@ export const kinds = {
 } as const
 /** Kinds of links that can be made. */
 export type LinkKind = keyof typeof kinds
+
+/** What the kernel must have for it. */
+export const modules = {
+  veth: 'veth (CONFIG_VETH)',
+  bridge: 'bridge (CONFIG_BRIDGE)',
+  dummy: 'dummy (CONFIG_DUMMY)',
+  vlan: '8021q (CONFIG_VLAN_8021Q)',
+  macvlan: 'macvlan (CONFIG_MACVLAN)',
+  ipvlan: 'ipvlan (CONFIG_IPVLAN)',
+  vxlan: 'vxlan (CONFIG_VXLAN)',
+  geneve: 'geneve (CONFIG_GENEVE)',
+  ipip: 'ipip (CONFIG_NET_IPIP)',
+  sit: 'sit (CONFIG_IPV6_SIT)',
+  ip6tnl: 'ip6_tunnel (CONFIG_IPV6_TUNNEL)',
+  gre: 'ip_gre (CONFIG_NET_IPGRE)',
+  ip6gre: 'ip6_gre (CONFIG_IPV6_GRE)',
+} as const satisfies Readonly<Record<LinkKind, string>>

@@ -1,10 +1,10 @@
 import type { Netns } from '../net/index.js'
-import { type CallOptions, type Decoded, type Encodable, isObject, type ReadReply } from '../netlink/index.js'
-import { MalformedMessageError, ValidationError } from '../errors/index.js'
+import { type CallOptions, type Decoded, type Encodable, isObject } from '../netlink/index.js'
+import { isKernelError, MalformedMessageError, UnsupportedError, ValidationError } from '../errors/index.js'
 import { type linkFlags, linkHeader, type linkType } from './headers.js'
-import { kinds, type LinkKind, type peer } from './kinds.js'
+import { kinds, type LinkKind, modules, type peer } from './kinds.js'
 import { type HeldNamespaces, holdingNamespaces } from './namespaces.js'
-import { checkedIndex, createOnly, type Device, type Requests, unlessAbsent } from './requests.js'
+import { checkedIndex, createOnly, type Device, ofType, type Requests, unlessAbsent } from './requests.js'
 import { link as table, type LinkData, type LinkDataInput, message } from './wire.js'
 
 type Wire = Decoded<typeof table>
@@ -60,6 +60,15 @@ export interface PeerInput extends Omit<Encodable<typeof peer>, Told> {
   readonly netns?: Netns | undefined
 }
 
+/** What a link of a kind is made of: of some there is no link without it. */
+export type LinkOwn<K extends LinkKind> = K extends 'veth'
+  ? { readonly data: { readonly peer: PeerInput } }
+  : K extends 'vlan'
+    ? { readonly link: Device; readonly data: LinkDataInput<K> & { readonly id: number } }
+    : K extends 'macvlan' | 'ipvlan'
+      ? { readonly link: Device; readonly data?: LinkDataInput<K> | undefined }
+      : { readonly data?: LinkDataInput<K> | undefined }
+
 /** A link to make: its kind, its name, and what its kind has of its own. */
 export type LinkInput = LinkSettings & {
   readonly name: string
@@ -67,18 +76,31 @@ export type LinkInput = LinkSettings & {
   readonly link?: Device | undefined
   /** The index to give it; the next free one if left out. */
   readonly index?: number | undefined
-} & {
-    [K in LinkKind]: { readonly kind: K } & (K extends 'veth'
-      ? { readonly data: { readonly peer: PeerInput } }
-      : { readonly data?: LinkDataInput<K> | undefined })
-  }[LinkKind]
+} & { [K in LinkKind]: { readonly kind: K } & LinkOwn<K> }[LinkKind]
 
-/** What to change of a link. What is left out stays. */
-export interface LinkChanges extends LinkSettings, GivenLater {
+/** What to change of a link of any kind. What is left out stays. */
+export interface CommonLinkChanges extends LinkSettings, GivenLater {
   /** The new name. Older kernels (before 6.2) rename a link only while it is down. */
   readonly name?: string | undefined
   /** Words about it; null or an empty string takes them away. */
   readonly alias?: string | null | undefined
+}
+
+/** What to change of a link; of what its kind has of its own with the kind beside it. What is left out stays. */
+export type LinkChanges = CommonLinkChanges &
+  (
+    | { readonly kind?: undefined; readonly data?: undefined }
+    | {
+        [K in Exclude<LinkKind, 'veth'>]: { readonly kind: K; readonly data: LinkDataInput<K> }
+      }[Exclude<LinkKind, 'veth'>]
+  )
+
+/** Which links to list. */
+export interface LinkFilter {
+  /** Only links of this kind. */
+  readonly kind?: LinkKind | undefined
+  /** Only ports of this bridge (or other master); null: only links that are no ports. */
+  readonly master?: Device | null | undefined
 }
 
 /** Links of one network namespace: network interfaces, as one also calls them. */
@@ -90,12 +112,34 @@ export class Links {
     this.#requests = requests
   }
 
-  /** All of them, in the order of their indexes. */
-  async list(options?: CallOptions): Promise<Link[]> {
-    return this.#requests.dump(
-      { ...get, operation: 'rtnetlink.listLinks', object: undefined, record: {}, head: {} },
-      readLink,
+  /**
+   * All of them, or some, in the order of their indexes. The kernel picks them (from 4.20); it takes no other filter
+   * than these, and `master: null` is looked at here.
+   */
+  async list(filter: LinkFilter = {}, options?: CallOptions): Promise<Link[]> {
+    const { kind } = filter
+    const operation = 'rtnetlink.listLinks'
+    if (kind !== undefined) checkKind('kind', kind)
+    const master =
+      filter.master === undefined || filter.master === null
+        ? filter.master
+        : await this.#requests.index(filter.master, 'master', operation, options)
+    const found = await this.#requests.dump(
+      {
+        ...get,
+        operation,
+        object: filter,
+        head: {},
+        record: { master: master ?? undefined, info: kind === undefined ? undefined : { kind } },
+      },
+      listedLink,
       options,
+    )
+    // A kernel that does not know the kind (its module is not loaded) filters nothing.
+    return found.filter(
+      (link) =>
+        (kind === undefined || link.kind === kind) &&
+        (master === undefined || (link.master ?? null) === master),
     )
   }
 
@@ -116,7 +160,7 @@ export class Links {
         record: named ? { name: device } : {},
         callersPath: () => 'device',
       },
-      readLink,
+      listedLink,
       options,
     )
     const [link] = found
@@ -124,54 +168,60 @@ export class Links {
     return link
   }
 
-  /** Makes a link. Throws EEXIST if the name is taken, EOPNOTSUPP if the kernel has no links of this kind. */
+  /** Makes a link. Throws EEXIST if the name is taken, UnsupportedError if the kernel has no links of this kind. */
   async add(input: LinkInput, options?: CallOptions): Promise<void> {
-    const { kind, name } = input
-    if (!Object.hasOwn(kinds, kind)) {
-      throw new ValidationError('link.kind', kind, `one of ${Object.keys(kinds).join(', ')}`)
-    }
-    for (const [key, value] of Object.entries(input)) {
+    const { kind, index, link: below, data: _, ...settings } = input
+    checkKind('link.kind', kind)
+    for (const [key, value] of Object.entries(settings)) {
       if (value !== undefined && (later as readonly string[]).includes(key)) {
         throw new ValidationError(`link.${key}`, value, 'to be set once the link is there')
       }
     }
     const operation = 'rtnetlink.addLink'
     await holdingNamespaces(async (namespaces) => {
-      const { head, record } = await this.#changes(input, operation, namespaces, options)
+      const { head, record } = await this.#changes(settings, operation, namespaces, options)
       const link =
-        input.link === undefined
-          ? undefined
-          : await this.#requests.index(input.link, 'link.link', operation, options)
-      await this.#requests.execute(
-        {
-          operation,
-          object: { kind, name },
-          type: message.newLink,
-          flags: createOnly,
-          header: linkHeader,
-          head: { ...head, index: input.index },
-          table,
-          record: { ...record, link, info: { kind, data: dataOf(input, namespaces) } },
-          path: 'link',
-          callersPath,
-          hint: ({ errno }) =>
-            errno === -95
-              ? `The kernel has no links of kind ${kind}, or cannot load their module`
-              : undefined,
-        },
-        options,
-      )
+        below === undefined ? undefined : await this.#requests.index(below, 'link.link', operation, options)
+      await this.#requests
+        .execute(
+          {
+            operation,
+            object: { kind, name: input.name },
+            type: message.newLink,
+            flags: createOnly,
+            header: linkHeader,
+            head: { ...head, index },
+            table,
+            record: { ...record, link, info: { kind, data: dataOf(input, namespaces) } },
+            path: 'link',
+            callersPath,
+          },
+          options,
+        )
+        .catch((error: unknown) => {
+          throw isUnknownKind(error)
+            ? new UnsupportedError(`link kind ${kind}`, `the kernel module ${modules[kind]}`, {
+                cause: error,
+              })
+            : error
+        })
     })
   }
 
-  /** Changes a link: up or down, MTU, master, namespace, name, address. */
+  /**
+   * Changes a link: up or down, MTU, master, namespace, name, address, and what its kind has of its own. Throws
+   * EOPNOTSUPP if it is of another kind than `kind`, or if the kernel does not change that of an existing link.
+   */
   async set(device: Device, changes: LinkChanges, options?: CallOptions): Promise<void> {
     const operation = 'rtnetlink.setLink'
+    const { alias, kind, data, ...settings } = changes
+    if (kind !== undefined) checkKind('link.kind', kind)
+    // Without its kind the kernel would not look at it.
+    else if (data !== undefined) throw new ValidationError('link.kind', kind, 'the kind that `data` is of')
     // By its index in any case: with a name that is absent and a group, the kernel would change the whole group.
     const index = await this.#requests.index(device, 'device', operation, options)
     await holdingNamespaces(async (namespaces) => {
-      const { alias, ...more } = changes
-      const { head, record } = await this.#changes(more, operation, namespaces, options)
+      const { head, record } = await this.#changes(settings, operation, namespaces, options)
       await this.#requests.execute(
         {
           operation,
@@ -180,7 +230,11 @@ export class Links {
           header: linkHeader,
           head: { ...head, index },
           table,
-          record: { ...record, alias: alias === null ? '' : alias },
+          record: {
+            ...record,
+            alias: alias === null ? '' : alias,
+            info: kind === undefined ? undefined : { kind, data },
+          },
           path: 'link',
           callersPath,
         },
@@ -210,7 +264,7 @@ export class Links {
 
   /** The part of a message that `add` and `set` have in common. */
   async #changes(
-    changes: LinkChanges,
+    changes: Omit<CommonLinkChanges, 'alias'>,
     operation: string,
     namespaces: HeldNamespaces,
     options: CallOptions | undefined,
@@ -247,9 +301,26 @@ function dataOf(input: LinkInput, namespaces: HeldNamespaces): object | undefine
   return { peer: { ...peer, netnsFd: netns === undefined ? undefined : namespaces.hold(netns) } }
 }
 
-const readLink: ReadReply<Link> = (bytes, view, offset, end, type) => {
-  if (type !== message.newLink) return undefined
-  const { index, flags, type: hardware } = linkHeader.read(bytes, view, offset, end - offset, {})
+function checkKind(path: string, kind: LinkKind): void {
+  if (Object.hasOwn(kinds, kind)) return
+  throw new ValidationError(path, kind, `one of ${Object.keys(kinds).join(', ')}`)
+}
+
+/** Kinds refuse what they cannot with the same number, and other words (__rtnl_newlink). */
+function isUnknownKind(error: unknown): boolean {
+  return isKernelError(error, 'EOPNOTSUPP') && error.kernelMessage === 'Unknown device type'
+}
+
+/** What stands behind the header of an RTM_NEWLINK or RTM_DELLINK. */
+export const readLink = (
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  end: number,
+): Link | undefined => {
+  const { index, family, flags, type: hardware } = linkHeader.read(bytes, view, offset, end - offset, {})
+  // A bridge tells of its ports by the same messages: one that is deleted there is no port any more, and still a link.
+  if (family !== 'unspecified') return undefined
   const { info, ...attributes } = table.decode(bytes, view, offset + linkHeader.bytes, end) as Wire
   return {
     index,
@@ -262,3 +333,5 @@ const readLink: ReadReply<Link> = (bytes, view, offset, end, type) => {
     portKind: info?.portKind,
   } as Link
 }
+
+const listedLink = ofType(message.newLink, readLink)

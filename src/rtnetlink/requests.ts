@@ -140,3 +140,11 @@ export async function unlessAbsent<T>(found: Promise<T>, code: string): Promise<
     throw error
   }
 }
+
+/** Reads the messages of one type. */
+export function ofType<T>(
+  wanted: number,
+  read: (bytes: Uint8Array, view: DataView, offset: number, end: number) => T | undefined,
+): ReadReply<T> {
+  return (bytes, view, offset, end, type) => (type === wanted ? read(bytes, view, offset, end) : undefined)
+}

@@ -1,6 +1,6 @@
 import { type AddressFamily, familyOf, isIPv4, isIPv6 } from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
-import type { CallOptions, Decoded, ReadReply } from '../netlink/index.js'
+import type { CallOptions, Decoded, Encodable } from '../netlink/index.js'
 import { checkFamily, prefixOf } from './addresses.js'
 import {
   type routeFlags,
@@ -9,8 +9,8 @@ import {
   type routeType,
   type scope as scopes,
 } from './headers.js'
-import { createOnly, createOrReplace, type Device, type Requests, unlessAbsent } from './requests.js'
-import { message, route as table, routeTable, type WireNextHop } from './wire.js'
+import { createOnly, createOrReplace, type Device, ofType, type Requests, unlessAbsent } from './requests.js'
+import { message, type metrics, route as table, routeTable, type WireNextHop } from './wire.js'
 
 type Wire = Decoded<typeof table>
 type Told = 'destination' | 'from' | 'gateway' | 'via' | 'table' | 'nextHops' | 'padding'
@@ -71,6 +71,9 @@ export interface NextHopInput {
   readonly onlink?: boolean | undefined
 }
 
+/** What TCP and others are told for a route (RTAX_*). */
+export interface RouteMetrics extends Encodable<typeof metrics> {}
+
 /** A route to make, or (with `delete`) what must be equal in the one to delete. */
 export interface RouteInput {
   /** `198.51.100.0/24`; the default routes are `0.0.0.0/0` and `::/0`. */
@@ -97,8 +100,16 @@ export interface RouteInput {
   readonly scope?: keyof (typeof scopes)['names'] | undefined
   /** The gateway is reachable on the link, whatever the addresses say. */
   readonly onlink?: boolean | undefined
-  /** Bytes; of packets that take this route. */
+  /** Bytes; of packets that take this route. The same as in `metrics`. */
   readonly mtu?: number | undefined
+  /** What else TCP and others are told for this route (RTAX_*). */
+  readonly metrics?: RouteMetrics | undefined
+  /** Of several IPv6 routers with the same metric this one is taken first or last. */
+  readonly preference?: 'medium' | 'high' | 'low' | undefined
+  /** For `tc` and for accounting: 1 to 255 of the destination, and that of the source times 65536 (IPv4). */
+  readonly realm?: number | undefined
+  /** Number of a next hop object, instead of `gateway`, `device` and `nextHops` (from 5.3). */
+  readonly nextHopId?: number | undefined
   /** Only for packets of this type of service; 0, and left out, takes all. */
   readonly tos?: number | undefined
 }
@@ -111,6 +122,10 @@ export interface RouteFilter {
   readonly table?: number | 'all' | undefined
   /** Only routes over this link. */
   readonly device?: Device | undefined
+  /** Only those that this one has made. */
+  readonly protocol?: RouteProtocol | undefined
+  /** Only routes of this type. */
+  readonly type?: RouteType | undefined
 }
 
 /** Routes of one network namespace. */
@@ -122,7 +137,10 @@ export class Routes {
     this.#requests = requests
   }
 
-  /** IPv4's first. A table that does not exist has no routes. */
+  /**
+   * IPv4's first. A table that does not exist has no routes. The kernel picks them (from 4.20), and what it sent is looked
+   * at here again. Throws ENODEV if there is no such link.
+   */
   async list(filter: RouteFilter = {}, options?: CallOptions): Promise<Route[]> {
     const operation = 'rtnetlink.listRoutes'
     const wanted = filter.table ?? routeTable.main
@@ -140,12 +158,12 @@ export class Routes {
             object: filter,
             type: message.getRoute,
             header: routeHeader,
-            head: { family },
+            head: { family, protocol: filter.protocol, type: filter.type },
             table,
-            record: { table: wanted === 'all' ? undefined : wanted },
+            record: { table: wanted === 'all' ? undefined : wanted, device },
             path: 'route',
           },
-          readRoute,
+          ofType(message.newRoute, readRoute),
           options,
         ),
         'ENOENT',
@@ -153,6 +171,8 @@ export class Routes {
       for (const route of all ?? []) {
         // Kernels before 4.20 filter nothing, and one without IPv6 answers with the routes of IPv4.
         if (route.family !== family || (wanted !== 'all' && route.table !== wanted)) continue
+        if (filter.protocol !== undefined && route.protocol !== filter.protocol) continue
+        if (filter.type !== undefined && route.type !== filter.type) continue
         if (device === undefined || goesOver(route, device)) found.push(route)
       }
     }
@@ -224,15 +244,28 @@ export class Routes {
           table: number,
           source: input.source,
           metric: input.metric,
-          metrics: input.mtu === undefined ? undefined : { mtu: input.mtu },
+          metrics: metricsOf(input),
+          preference: input.preference,
+          realm: input.realm,
+          nextHopId: input.nextHopId,
         },
         path: 'route',
-        callersPath: (path) =>
-          path.replace(/^route\.metrics(\.mtu)?$/, 'route.mtu').replace('route.via', 'route.gateway'),
+        callersPath: (path) => callersPath(path, input),
       },
       options,
     )
   }
+}
+
+function metricsOf({ mtu, metrics }: RouteInput): RouteMetrics | undefined {
+  return mtu === undefined ? metrics : { ...metrics, mtu }
+}
+
+/** The input's words for RTA_VIA and, where it stands alone, RTAX_MTU. */
+function callersPath(path: string, { mtu, metrics }: RouteInput): string {
+  const isMtu = path === 'route.metrics.mtu' || (path === 'route.metrics' && metrics === undefined)
+  if (isMtu && mtu !== undefined) return 'route.mtu'
+  return path.replace('route.via', 'route.gateway')
 }
 
 /** A gateway of the other family has an attribute of its own. */
@@ -253,15 +286,22 @@ function usualScope(input: RouteInput, family: AddressFamily): RouteInput['scope
   if (input.type === 'local') return 'host'
   const onLink = input.type === undefined || input.type === 'unicast'
   if (input.type === 'broadcast' || input.type === 'multicast' || input.type === 'anycast') return 'link'
-  return onLink && input.gateway === undefined && input.nextHops === undefined ? 'link' : 'universe'
+  const isDirect =
+    input.gateway === undefined && input.nextHops === undefined && input.nextHopId === undefined
+  return onLink && isDirect ? 'link' : 'universe'
 }
 
 function goesOver(route: Route, device: number): boolean {
   return route.device === device || (route.nextHops?.some((hop) => hop.device === device) ?? false)
 }
 
-const readRoute: ReadReply<Route> = (bytes, view, offset, end, type) => {
-  if (type !== message.newRoute) return undefined
+/** What stands behind the header of an RTM_NEWROUTE or RTM_DELROUTE. */
+export const readRoute = (
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  end: number,
+): Route | undefined => {
   const header = routeHeader.read(bytes, view, offset, end - offset, {})
   if (header.family !== 'ipv4' && header.family !== 'ipv6') return undefined
   const {

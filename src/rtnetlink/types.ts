@@ -4,9 +4,12 @@ import { MalformedMessageError } from '../errors/index.js'
 import {
   type AttributeTable,
   type AttributeType,
+  boolean8,
   type Decoded,
   type Encodable,
+  flag,
   InvalidValue,
+  type Field,
   isObject,
   type Layout,
   named,
@@ -21,6 +24,53 @@ export const family = named(u8, { unspecified: 0, ipv4: 2, bridge: 7, ipv6: 10 }
 
 export function familyNumber(name: AddressFamily): number {
   return name === 'ipv4' ? 2 : 10
+}
+
+/** Given as a flag, told as a u8 that is 0 or 1 (IFLA_VXLAN_TTL_INHERIT). */
+export const toldFlag: AttributeType<boolean> = {
+  name: 'flag, told as u8',
+  expected: 'true (left out for false)',
+  write(writer, value, record) {
+    flag.write(writer, value, record)
+  },
+  read: (bytes, view, offset, length, record) =>
+    length === 0 || boolean8.read(bytes, view, offset, length, record),
+}
+
+/** Flags by name: each on or off. */
+export type Switches<Name extends string> = { readonly [K in Name]?: boolean | undefined }
+
+/** Flags beside a mask of those that are meant: `{ gvrp: true, mvrp: false }`. What is left out is not touched. */
+export function switches<Name extends string>(
+  pair: Structure<{
+    readonly flags: Field<readonly Name[], readonly Name[]>
+    readonly mask: Field<readonly Name[]>
+  }>,
+): AttributeType<Switches<Name>> {
+  const { names } = pair.layout.flags.type as { readonly names?: Readonly<Record<Name, number>> }
+  const known = Object.keys(names ?? {}) as Name[]
+  return {
+    name: pair.name,
+    expected: `an object of ${known.join(', ')}, each true or false`,
+    write(writer, value) {
+      if (!isObject(value)) throw new InvalidValue(this.expected)
+      const mask = (Object.keys(value) as Name[]).filter((name) => value[name] !== undefined)
+      const flags = mask.filter((name) => value[name] === true)
+      if (mask.some((name) => typeof value[name] !== 'boolean')) throw new InvalidValue(this.expected)
+      try {
+        pair.write(writer, { flags, mask }, {})
+      } catch {
+        throw new InvalidValue(this.expected)
+      }
+    },
+    read(bytes, view, offset, length, record) {
+      const { flags } = pair.read(bytes, view, offset, length, record)
+      // Those without a name are told where they are set.
+      return Object.fromEntries(
+        [...new Set([...known, ...flags])].map((name) => [name, flags.includes(name)]),
+      ) as Switches<Name>
+    },
+  }
 }
 
 /** `02:00:5e:10:00:01`: 6 bytes of an Ethernet address; as many as they are for other links. */

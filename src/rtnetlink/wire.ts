@@ -1,6 +1,6 @@
 /**
- * Links, addresses and routes over rtnetlink: every attribute, once. Source: include/uapi/linux/rtnetlink.h, if_link.h,
- * if_addr.h, fou.h. Numbers are in the host's byte order unless their type says `be`.
+ * Links, addresses, routes, rules and neighbours over rtnetlink: every attribute, once. Source:
+ * include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h, fib_rules.h, neighbour.h, fou.h. Numbers are in the host's byte order unless their type says `be`.
  */
 import { MalformedMessageError } from '../errors/index.js'
 import {
@@ -8,6 +8,8 @@ import {
   attributeTable,
   type AttributeType,
   be16,
+  be32,
+  be64,
   bits,
   boolean8,
   bytesOf,
@@ -32,8 +34,17 @@ import {
   u64,
   u8,
 } from '../netlink/index.js'
-import { addressHeader, linkHeader, routeHeader } from './headers.js'
+import {
+  addressHeader,
+  linkHeader,
+  neighbourHeader,
+  routeHeader,
+  routeProtocol,
+  ruleHeader,
+} from './headers.js'
 import { kinds, type LinkKind, none, peer, settings } from './kinds.js'
+import { genevePorts, vxlanPorts } from './overlays.js'
+import { vlanFlags, vlanQosMapping } from './stacked.js'
 import { chosenBy, family, hardwareAddress, via } from './types.js'
 
 /** `RTM_*`. */
@@ -47,10 +58,25 @@ export const message = {
   newRoute: 24,
   deleteRoute: 25,
   getRoute: 26,
+  newNeighbour: 28,
+  deleteNeighbour: 29,
+  getNeighbour: 30,
+  newRule: 32,
+  deleteRule: 33,
+  getRule: 34,
 } as const
 
 /** `RTNLGRP_*`: multicast groups. */
-export const group = { link: 1, ipv4Address: 5, ipv4Route: 7, ipv6Address: 9, ipv6Route: 11 } as const
+export const group = {
+  link: 1,
+  neighbour: 3,
+  ipv4Address: 5,
+  ipv4Route: 7,
+  ipv4Rule: 8,
+  ipv6Address: 9,
+  ipv6Route: 11,
+  ipv6Rule: 19,
+} as const
 
 /** `RT_TABLE_*`. */
 export const routeTable = { main: 254, local: 255 } as const
@@ -325,6 +351,94 @@ export const route = attributeTable('RTA', {
   nextHopId: attribute(30, 'RTA_NH_ID', u32, { since: '5.3' }),
 })
 
+const ruleUsers = structure('struct fib_rule_uid_range', 8, {
+  first: field(0, 'start', u32),
+  last: field(4, 'end', u32),
+})
+const rulePorts = structure('struct fib_rule_port_range', 4, {
+  first: field(0, 'start', u16),
+  last: field(2, 'end', u16),
+})
+
+/** `FRA_*`. */
+export const rule = attributeTable('FRA', {
+  to: attribute(1, 'FRA_DST', ipAddress),
+  from: attribute(2, 'FRA_SRC', ipAddress),
+  /** Name of the link that packets must have come by; `lo` for those of this system. */
+  incomingDevice: attribute(3, 'FRA_IIFNAME', nulString(15)),
+  /** Priority of the rule to go on with; it must be a later one. */
+  goto: attribute(4, 'FRA_GOTO', u32),
+  priority: attribute(6, 'FRA_PRIORITY', u32),
+  firewallMark: attribute(10, 'FRA_FWMARK', u32),
+  realm: attribute(11, 'FRA_FLOW', u32),
+  /** Of the tunnel that a packet came by. */
+  tunnelId: attribute(12, 'FRA_TUN_ID', be64, { since: '4.3' }),
+  /** A route over a link of this group does not count as found. */
+  suppressGroup: attribute(13, 'FRA_SUPPRESS_IFGROUP', s32, { since: '3.12' }),
+  /** A route whose prefix is so long or shorter does not count as found: 0 leaves out default routes. */
+  suppressPrefixLength: attribute(14, 'FRA_SUPPRESS_PREFIXLEN', s32, { since: '3.12' }),
+  table: attribute(15, 'FRA_TABLE', u32),
+  /** Which bits of the mark are looked at; all unless said. */
+  firewallMask: attribute(16, 'FRA_FWMASK', u32),
+  /** Name of the link that the socket of packets of this system is bound to. */
+  outgoingDevice: attribute(17, 'FRA_OIFNAME', nulString(15)),
+  padding: readOnly(18, 'FRA_PAD', pad),
+  /** Looks into the table of the VRF that the packet's link is in. */
+  l3mdev: attribute(19, 'FRA_L3MDEV', boolean8, { since: '4.8' }),
+  /** Users of the sockets that packets of this system are from. */
+  users: attribute(20, 'FRA_UID_RANGE', ruleUsers, { since: '4.10' }),
+  protocol: attribute(21, 'FRA_PROTOCOL', routeProtocol, { since: '4.17' }),
+  /** Of the packet; others by their number as text. */
+  ipProtocol: attribute(
+    22,
+    'FRA_IP_PROTO',
+    named(u8, { icmp: 1, tcp: 6, udp: 17, gre: 47, esp: 50, ah: 51, icmpv6: 58, sctp: 132 }),
+    { since: '4.17' },
+  ),
+  sourcePorts: attribute(23, 'FRA_SPORT_RANGE', rulePorts, { since: '4.17' }),
+  destinationPorts: attribute(24, 'FRA_DPORT_RANGE', rulePorts, { since: '4.17' }),
+  /** 0 to 63. From here on, older kernels take a rule with it and do not look at it: it is then for more packets. */
+  dscp: attribute(25, 'FRA_DSCP', u8, { since: '6.12' }),
+  /** Of IPv6 packets. */
+  flowLabel: attribute(26, 'FRA_FLOWLABEL', be32, { since: '6.14' }),
+  flowLabelMask: attribute(27, 'FRA_FLOWLABEL_MASK', be32, { since: '6.14' }),
+  /** Which bits of the port are looked at, where `sourcePorts` is one. */
+  sourcePortMask: attribute(28, 'FRA_SPORT_MASK', u16, { since: '6.15' }),
+  /** Which bits of the port are looked at, where `destinationPorts` is one. */
+  destinationPortMask: attribute(29, 'FRA_DPORT_MASK', u16, { since: '6.15' }),
+  dscpMask: attribute(30, 'FRA_DSCP_MASK', u8, { since: '6.15' }),
+})
+
+const neighbourCache = structure('struct nda_cacheinfo', 16, {
+  /** Hundredths of a second since it was last heard of. */
+  confirmedAgo: field(0, 'ndm_confirmed', u32),
+  usedAgo: field(4, 'ndm_used', u32),
+  updatedAgo: field(8, 'ndm_updated', u32),
+  references: field(12, 'ndm_refcnt', u32),
+})
+
+/** `NDA_*`: those that neighbours have. Entries of a bridge (AF_BRIDGE) have more. */
+export const neighbour = attributeTable('NDA', {
+  address: attribute(1, 'NDA_DST', ipAddress),
+  /** Its hardware address. */
+  linkAddress: attribute(2, 'NDA_LLADDR', hardwareAddress),
+  cache: readOnly(3, 'NDA_CACHEINFO', neighbourCache),
+  /** How often it was asked for without an answer. */
+  probes: readOnly(4, 'NDA_PROBES', u32),
+  /** In a request for a list: index of the link. */
+  device: attribute(8, 'NDA_IFINDEX', u32),
+  /** In a request for a list: index of the master of its link. */
+  master: attribute(9, 'NDA_MASTER', u32),
+  protocol: attribute(12, 'NDA_PROTOCOL', routeProtocol, { since: '5.0' }),
+  /** `managed`: the kernel keeps it known, by asking again and again. */
+  extendedFlags: attribute(
+    15,
+    'NDA_FLAGS_EXT',
+    bits(u32, { managed: 1, locked: 2, 'externally-validated': 4 }),
+    { since: '5.16' },
+  ),
+})
+
 /** The generic netlink family that has the receiving ports of fou and gue. */
 export const FOU_GENL_NAME = 'fou'
 export const FOU_GENL_VERSION = 1
@@ -361,6 +475,8 @@ export const tables = {
   route,
   metrics,
   nextHop,
+  rule,
+  neighbour,
   fou,
 } as const
 export const structures = {
@@ -368,6 +484,15 @@ export const structures = {
   addressHeader,
   routeHeader,
   nextHopHeader,
+  ruleHeader,
+  ruleUsers,
+  rulePorts,
+  neighbourHeader,
+  neighbourCache,
+  vlanFlags,
+  vlanQosMapping,
+  vxlanPorts,
+  genevePorts,
   addressLifetime,
   statistics64,
   statistics32,

@@ -152,8 +152,9 @@ function linkReason(netns: NetworkNamespace, kind: LinkKind): string | undefined
     })
     return undefined
   }
-  // A tunnel for everything is there from the start in each namespace (tunl0, gre0, …): the kind is known.
-  if (errno === -17) return undefined
+  // A tunnel for everything is there from the start in each namespace (tunl0, gre0, …): the kind is known. So it is where
+  // what the kind needs of its own is missed: a number, another link.
+  if (errno === -17 || errno === -22) return undefined
   return errno === -95
     ? `needs links of kind ${kind} in the kernel`
     : `a link of kind ${kind} cannot be made: ${errnoText(errno)}`

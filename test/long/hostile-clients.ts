@@ -14,9 +14,15 @@ import { readInfo } from '../../src/ipvs/info.js'
 import { Ipvs, type IpvsOperation } from '../../src/ipvs/index.js'
 import { IPVS_GENL_NAME, IPVS_GENL_VERSION, tables as ipvsTables } from '../../src/ipvs/wire.js'
 import { Connection, forEachMessage, viewOf } from '../../src/netlink/index.js'
-import { addressHeader, linkHeader, routeHeader } from '../../src/rtnetlink/headers.js'
+import {
+  addressHeader,
+  linkHeader,
+  neighbourHeader,
+  routeHeader,
+  ruleHeader,
+} from '../../src/rtnetlink/headers.js'
 import { Rtnetlink } from '../../src/rtnetlink/index.js'
-import { address, link, message, route } from '../../src/rtnetlink/wire.js'
+import { address, link, message, neighbour, route, rule } from '../../src/rtnetlink/wire.js'
 import { Sockdiag } from '../../src/sockdiag/index.js'
 import { attributes as socketAttributes, reply as socketReply } from '../../src/sockdiag/wire.js'
 import { FakeKernel } from '../../src/testing/index.js'
@@ -65,6 +71,8 @@ async function throughRtnetlink(): Promise<void> {
     [() => rt.links.set('eth0', { mtu: 1500 }), links],
     [() => rt.addresses.list(), addresses],
     [() => rt.routes.list({ family: 'ipv4', table: 'all' }), routes],
+    [() => rt.rules.list(), rules],
+    [() => rt.neighbours.list({ device: 1 }), neighbours],
     [() => rt.links.delete('eth0'), links],
   ] as const)
   beHostile(kernel, content, 4)
@@ -75,6 +83,12 @@ async function throughRtnetlink(): Promise<void> {
 const links: Content = { types: [message.newLink], headerBytes: linkHeader.bytes, table: link }
 const addresses: Content = { types: [message.newAddress], headerBytes: addressHeader.bytes, table: address }
 const routes: Content = { types: [message.newRoute], headerBytes: routeHeader.bytes, table: route }
+const rules: Content = { types: [message.newRule], headerBytes: ruleHeader.bytes, table: rule }
+const neighbours: Content = {
+  types: [message.newNeighbour],
+  headerBytes: neighbourHeader.bytes,
+  table: neighbour,
+}
 const controller: Content = { types: [GENL_ID_CTRL], headerBytes: GENL_HDRLEN, table: familyTable }
 const ofIpvs = (table: Content['table']): Content => ({ types: [0x1b], headerBytes: GENL_HDRLEN, table })
 const top = ofIpvs(ipvsTables.top)
@@ -208,7 +222,7 @@ export const clients = [
 
 /** Events as a subscriber reads them: the bytes of a datagram, without a request that they would belong to. */
 export function throughEvents(): Uint8Array {
-  const content = pick([links, addresses, routes, controller, flows])
+  const content = pick([links, addresses, routes, rules, neighbours, controller, flows])
   const bytes = messages(content, () => 0)
   const view = viewOf(bytes)
   forEachMessage(bytes, view, (type, _flags, _sequence, offset, end) => {

@@ -368,7 +368,7 @@ t.test('arguments that cannot be meant throw a TypeError and send nothing', asyn
     t.throws(() => call['exchangeSync']!(...args), { name: 'TypeError' })
   }
   t.throws(() => socket.exchange(bytes, 33, 0, 1000), { name: 'TypeError' })
-  t.throws(() => socket.exchange(bytes, 32, 2, 1000), { name: 'TypeError' })
+  t.throws(() => socket.exchange(bytes, 32, 3, 1000), { name: 'TypeError' })
   t.throws(() => socket.joinGroup(0), { name: 'TypeError' })
   t.throws(() => call['startReceiving']!('listener'), { name: 'TypeError' })
   t.throws(() => call['exchangeSync']!.call({}, bytes, 32, 1000), { name: 'TypeError' })

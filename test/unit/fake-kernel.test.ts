@@ -205,6 +205,24 @@ t.test('events, overruns, and nothing after the listener has gone', async (t) =>
   t.equal(events.length, 2)
 })
 
+t.test('several groups with one subscription, whose end is told when the socket is closed', (t) => {
+  const kernel = new FakeKernel({ families: [family()] })
+  const events: TransportEvent[] = []
+  const listen = (event: TransportEvent): void => void events.push(event)
+  const groups = ['events', 'more'].map((name) => kernel.group('things', name))
+  const stop = kernel.subscribe(groups, listen)
+  for (const group of groups) kernel.emit(group, { type: 30, payload: new Uint8Array(4) })
+  t.match(events, [{ bytes: { length: 20 } }, { bytes: { length: 20 } }])
+  stop()
+  for (const group of groups) kernel.overrun(group)
+  t.equal(events.length, 2)
+  kernel.subscribe(groups, listen)
+  kernel.close()
+  t.match(events.slice(2), [{ error: { code: 'EBADF' } }])
+  t.equal(events.length, 3, 'once, not for each group')
+  t.end()
+})
+
 t.test('what a test gets wrong is told', async (t) => {
   t.throws(() => errnoOf('ENONSENSE'), /ENONSENSE is no error that Linux knows/)
   t.equal(errnoOf('ENOENT'), -2)

@@ -4,9 +4,15 @@ import type { KernelError } from '../../src/errors/index.js'
 import { NetworkNamespace } from '../../src/net/index.js'
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, viewOf, Writer } from '../../src/netlink/index.js'
 import { Rtnetlink } from '../../src/rtnetlink/index.js'
-import { addressHeader, linkHeader, routeHeader } from '../../src/rtnetlink/headers.js'
+import {
+  addressHeader,
+  linkHeader,
+  neighbourHeader,
+  routeHeader,
+  ruleHeader,
+} from '../../src/rtnetlink/headers.js'
 import { field, structure } from '../../src/netlink/index.js'
-import { address, link, message, route, tables } from '../../src/rtnetlink/wire.js'
+import { address, group, link, message, neighbour, route, rule, tables } from '../../src/rtnetlink/wire.js'
 import { type FakeAnswer, FakeKernel, fakeReply, type FakeRequest } from '../../src/testing/index.js'
 import { u16, u8 } from '../../src/netlink/index.js'
 import { samples, uncovered } from '../lab/support/rtnetlink-samples.js'
@@ -118,7 +124,25 @@ t.test('what a link cannot be is refused with the path that the caller knows', a
       rt.links.add({ kind: 'veth', name: 'v', data: { peer: { name: 'a'.repeat(16) } } }),
       'link.data.peer.name',
     ],
-    [rt.links.add({ kind: 'vlan' as 'bridge', name: 'v' }), 'link.kind'],
+    [rt.links.add({ kind: 'wireguard' as 'bridge', name: 'v' }), 'link.kind'],
+    [rt.links.list({ kind: 'wireguard' as 'bridge' }), 'kind'],
+    [rt.links.list({ master: 0 }), 'master'],
+    [rt.links.set(1, { kind: 'wireguard' as 'bridge', data: {} }), 'link.kind'],
+    [rt.links.set(1, { data: {} } as never), 'link.kind'],
+    [
+      rt.links.add({ kind: 'vlan', name: 'v', link: 1, data: { id: 1, flags: { gvrp: 1 as never } } }),
+      'link.data.flags',
+    ],
+    [
+      rt.links.add({ kind: 'vlan', name: 'v', link: 1, data: { id: 1, flags: { grvp: true } as object } }),
+      'link.data.flags',
+    ],
+    [rt.links.add({ kind: 'vxlan', name: 'v', data: { id: 1, ttlInherit: false } }), 'link.data.ttlInherit'],
+    [
+      rt.links.add({ kind: 'vxlan', name: 'v', data: { sourcePorts: { lowest: 65536, highest: 1 } } }),
+      'link.data.sourcePorts.lowest',
+    ],
+    [rt.links.add({ kind: 'vxlan', name: 'v', data: { remoteIpv4: '2001:db8::1' } }), 'link.data.remoteIpv4'],
     [rt.links.add({ kind: 'bridge', name: '' }), 'link.name'],
     [rt.links.add({ kind: 'bridge', name: 'b', address: '1:2' }), 'link.address'],
     [rt.links.add({ kind: 'bridge', name: 'b', ...{ alias: 'x' } }), 'link.alias'],
@@ -160,6 +184,26 @@ t.test('what a link cannot be is refused with the path that the caller knows', a
     ],
     [rt.routes.add({ destination: '10.0.0.0/8', nextHops: [{ device: 1, weight: 0 }] }), 'route.nextHops'],
     [rt.routes.add({ destination: '10.0.0.0/8', table: -1 }), 'route.table'],
+    [rt.routes.add({ destination: '10.0.0.0/8', metrics: { mtu: -1 } }), 'route.metrics.mtu'],
+    [rt.routes.add({ destination: '10.0.0.0/8', mtu: -1, metrics: { hopLimit: 1 } }), 'route.mtu'],
+    [
+      rt.routes.add({ destination: '10.0.0.0/8', mtu: 1280, metrics: { hopLimit: -1 } }),
+      'route.metrics.hopLimit',
+    ],
+    [rt.rules.add({ table: 7 }), 'rule.family'],
+    [rt.rules.add({ family: 'ipx' as 'ipv4', table: 7 }), 'rule.family'],
+    [rt.rules.add({ family: 'ipv4', from: '2001:db8::/32' }), 'rule.from'],
+    [rt.rules.add({ from: '10.0.0.0/8', to: '2001:db8::/32' }), 'rule.to'],
+    [rt.rules.add({ from: '10.0.0.0/8', sourcePorts: 65536 }), 'rule.sourcePorts.first'],
+    [rt.rules.add({ from: '10.0.0.0/8', action: 'drop' as 'blackhole' }), 'rule.action'],
+    [rt.rules.add({ from: '10.0.0.0/8', incomingDevice: 'a'.repeat(16) }), 'rule.incomingDevice'],
+    [rt.rules.delete({ family: 'ipv4' }), 'rule'],
+    [rt.rules.delete({}), 'rule'],
+    [rt.neighbours.add({ device: 1, address: '10.0.0.0/8' }), 'neighbour.address'],
+    [rt.neighbours.add({ device: 0, address: '10.0.0.1' }), 'neighbour.device'],
+    [rt.neighbours.add({ device: 1, address: '10.0.0.1', linkAddress: '1:2' }), 'neighbour.linkAddress'],
+    [rt.neighbours.add({ device: 1, address: '10.0.0.1', state: 'up' as 'none' }), 'neighbour.state'],
+    [rt.neighbours.list({ device: -1 }), 'device'],
   ]
   for (const [work, path] of wrong) t.match(await failure(work), { name: 'ValidationError', path })
   t.equal(kernel.requests.length, 0)
@@ -217,25 +261,36 @@ t.test('what the kernel points at is told by the path that the caller knows', as
   t.equal(await address({ peer: '10.0.0.2/8' }, 1), 'address.peer')
   t.equal(await address({ peer: '10.0.0.2/8' }, 2), 'address.address')
   t.equal(await address({}, 6), 'address.validSeconds')
-  const route = (number: number) =>
+  const route = (number: number, more: object = {}) =>
     pathOf(
-      (rt) => rt.routes.add({ destination: '10.0.0.0/8' }),
+      (rt) => rt.routes.add({ destination: '10.0.0.0/8', ...more }),
       () => ({ missing: number }),
     )
   t.equal(await route(18), 'route.gateway')
-  t.equal(await route(8), 'route.mtu')
+  t.equal(await route(8), 'route.metrics')
+  t.equal(await route(8, { mtu: 1280 }), 'route.mtu')
+  t.equal(await route(8, { mtu: 1280, metrics: { hopLimit: 3 } }), 'route.metrics')
   t.equal(await route(7), 'route.source')
 })
 
 t.test('what the kernel says about a kind that it lacks, or about permission', async (t) => {
   const { rt } = await open(() => ({ code: 'EOPNOTSUPP', message: 'Unknown device type' }))
   t.match(await failure(rt.links.add({ kind: 'dummy', name: 'd0' })), {
-    code: 'EOPNOTSUPP',
-    operation: 'rtnetlink.addLink',
-    object: { kind: 'dummy', name: 'd0' },
-    kernelMessage: 'Unknown device type',
-    hint: /no links of kind dummy/,
+    name: 'UnsupportedError',
+    feature: 'link kind dummy',
+    needs: 'the kernel module dummy (CONFIG_DUMMY)',
+    cause: { code: 'EOPNOTSUPP', operation: 'rtnetlink.addLink', object: { kind: 'dummy', name: 'd0' } },
   })
+  const other = await open(() => ({ code: 'EOPNOTSUPP', message: 'not this flag' }))
+  t.match(await failure(other.rt.links.add({ kind: 'dummy', name: 'd0' })), {
+    name: 'KernelError',
+    code: 'EOPNOTSUPP',
+  })
+  const bare = await open(() => ({ code: 'EOPNOTSUPP' }))
+  t.match(await failure(bare.rt.rules.list()), { code: 'EOPNOTSUPP', hint: /CONFIG_IP_MULTIPLE_TABLES/ })
+  const without = await open(() => ({ code: 'EAFNOSUPPORT' }))
+  t.same(await without.rt.rules.list({ family: 'ipv6' }), [], 'a kernel without IPv6')
+  t.same(await without.rt.neighbours.list({ family: 'ipv6' }), [])
   const forbidden = await open(() => ({ code: 'EPERM' }))
   t.match(await failure(forbidden.rt.links.delete('eth0')), {
     operation: 'rtnetlink.deleteLink',
@@ -416,6 +471,65 @@ t.test('routes of another table or family than asked for are left out', async (t
   t.match(await rt.routes.list({ table: 'all', device: 'br0' }), [{ nextHops: [{ device: 3, weight: 1 }] }])
   const none = await open(() => ({ code: 'ENOENT', message: 'ipv4: FIB table does not exist' }))
   t.same(await none.rt.routes.list({ table: 7 }), [])
+})
+
+t.test('events of all groups as a client reads them, and one for those that were lost', async (t) => {
+  const { rt, kernel } = await open(() => undefined)
+  const events = rt.events()
+  const told = (head: object, record: object, type: number) =>
+    fakeReply(link, record, { type, header: bytesOf(linkHeader, head) })
+  kernel.emit(
+    group.link,
+    told({ index: 7, type: '4711' }, { name: 'x0', info: { kind: 'future' } }, message.newLink),
+    // A bridge's port: no link is gone.
+    told({ index: 7, family: 'bridge' }, { name: 'x0' }, message.deleteLink),
+    told({ index: 7 }, { name: 'x0' }, message.deleteLink),
+  )
+  kernel.overrun(group.ipv6Rule)
+  kernel.emit(
+    group.ipv6Rule,
+    fakeReply(
+      rule,
+      { priority: 9, suppressPrefixLength: -1, from: '2001:db8::' },
+      {
+        type: message.newRule,
+        header: bytesOf(ruleHeader, { family: 'ipv6', action: '77', fromLength: 32 }),
+      },
+    ),
+  )
+  kernel.emit(
+    group.neighbour,
+    // Of a bridge's forwarding table.
+    fakeReply(
+      neighbour,
+      { linkAddress: '02:00:00:00:00:01' },
+      { type: message.newNeighbour, header: bytesOf(neighbourHeader, { family: 'bridge', index: 3 }) },
+    ),
+  )
+  const next = async () => ((await events.next()) as { readonly value: unknown }).value
+  t.match(await next(), { event: 'made', kind: 'link', object: { index: 7, name: 'x0', kind: 'future' } })
+  t.match(await next(), { event: 'gone', kind: 'link', object: { index: 7, name: 'x0' } })
+  t.same(await next(), { event: 'resynchronise' })
+  t.same(await next(), {
+    event: 'made',
+    kind: 'rule',
+    object: {
+      family: 'ipv6',
+      priority: 9,
+      from: '2001:db8::/32',
+      tos: 0,
+      action: '77',
+      table: 0,
+      invert: false,
+      flags: [],
+    },
+  })
+  rt.close()
+  await t.rejects(events.next(), { code: 'EBADF' })
+  t.same(await events.next(), { value: undefined, done: true }, 'told once')
+
+  const own = await open(() => undefined)
+  t.throws(() => own.rt.events({ signal: AbortSignal.abort(new Error('before')) }), { message: 'before' })
 })
 
 t.test('fou ports go by a family of their own, which may be absent', async (t) => {

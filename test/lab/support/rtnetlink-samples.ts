@@ -2,8 +2,10 @@
  * For every attribute of rtnetlink that can be written a sample, or the reason why no kernel says it again. A unit test
  * holds that none is without; rtnetlink-attributes.test.ts gives each to a kernel and reads it back.
  */
-import type { Encodable } from '../../../src/netlink/index.js'
+import type { AttributeTable, Encodable } from '../../../src/netlink/index.js'
+import type { LinkInput, LinkKind } from '../../../src/rtnetlink/index.js'
 import type { tables } from '../../../src/rtnetlink/wire.js'
+import { requires } from '../../../src/testing/index.js'
 
 type Tables = typeof tables
 
@@ -112,6 +114,118 @@ export const samples: { readonly [K in keyof Tables]: Samples<K> } = {
     ],
   },
   dummy: { records: [] },
+  vlan: {
+    records: [
+      {
+        id: 77,
+        protocol: '802.1ad',
+        flags: {
+          'reorder-header': false,
+          gvrp: true,
+          'loose-binding': true,
+          mvrp: true,
+          'bridge-binding': false,
+        },
+        egressPriorities: [{ from: 3, to: 5 }],
+        ingressPriorities: [
+          { from: 1, to: 9 },
+          { from: 7, to: 2 },
+        ],
+      },
+    ],
+  },
+  macvlan: {
+    records: [
+      { mode: 'passthru', flags: ['no-promiscuous'] },
+      {
+        mode: 'source',
+        sourceAddresses: ['02:00:00:00:00:21'],
+        broadcastQueueLength: 1234,
+        broadcastCutoff: 5,
+      },
+    ],
+    unsaid: {
+      sourceAddress: 'one that is added is told with the others',
+      addressChange: 'it says what to do with addresses, and is given with them',
+    },
+  },
+  ipvlan: {
+    records: [
+      { mode: 'l2', flags: ['private'] },
+      { mode: 'l3s', flags: ['vepa'] },
+    ],
+  },
+  vxlan: {
+    records: [
+      {
+        id: 4242,
+        remoteIpv4: '10.0.1.2',
+        localIpv4: '10.0.1.1',
+        link: 1,
+        ttl: 7,
+        tos: 4,
+        learning: false,
+        ageingSeconds: 111,
+        mostAddresses: 77,
+        sourcePorts: { lowest: 5000, highest: 6000 },
+        proxy: true,
+        routeShortCircuit: true,
+        l2Miss: true,
+        l3Miss: true,
+        destinationPort: 4789,
+        udpChecksum: false,
+        remoteChecksumTransmit: true,
+        remoteChecksumReceive: true,
+        groupPolicy: true,
+        remoteChecksumNotPartial: true,
+        dontFragment: 'set',
+        localBypass: false,
+      },
+      {
+        id: 16_777_215,
+        remoteIpv6: 'fd00:1::2',
+        localIpv6: 'fd00:1::1',
+        udpZeroChecksum6Transmit: true,
+        udpZeroChecksum6Receive: true,
+        flowLabel: 0x12345,
+        ttlInherit: true,
+      },
+      {
+        id: 3,
+        remoteIpv6: 'fd00:1::2',
+        flowLabelPolicy: 'inherit',
+        reservedBits: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 1),
+      },
+      { collectMetadata: true, genericProtocol: true, learning: false, vniFilter: true },
+    ],
+    unsaid: { multicastRoute: 'kernels take it, and do not tell it' },
+  },
+  geneve: {
+    records: [
+      {
+        id: 4242,
+        remoteIpv4: '10.0.1.2',
+        ttl: 7,
+        tos: 4,
+        destinationPort: 6082,
+        udpChecksum: false,
+        dontFragment: 'set',
+        innerProtocolInherit: true,
+        sourcePorts: { lowest: 5000, highest: 6000 },
+      },
+      {
+        id: 5,
+        remoteIpv6: 'fd00:1::2',
+        udpZeroChecksum6Transmit: true,
+        udpZeroChecksum6Receive: true,
+        flowLabel: 0x12345,
+        ttlInherit: true,
+      },
+      { collectMetadata: true },
+      { id: 6, remoteIpv4: '10.0.1.2', localIpv4: '10.0.1.1', receiveOffloadHint: true },
+      { id: 7, remoteIpv6: 'fd00:1::2', localIpv6: 'fd00:1::1' },
+    ],
+  },
   ipip: {
     records: [
       { ...ends, ttl: 33, tos: 16, protocol: 'ipip', pathMtuDiscovery: true, firewallMark: 9 },
@@ -266,6 +380,55 @@ export const samples: { readonly [K in keyof Tables]: Samples<K> } = {
       { via: '2001:db8:9::9' },
     ],
   },
+  rule: {
+    records: [
+      {
+        from: '10.1.0.0',
+        to: '10.2.0.0',
+        incomingDevice: 'lo',
+        outgoingDevice: 'd100',
+        priority: 100,
+        firewallMark: 0x10,
+        firewallMask: 0xf0,
+        realm: 0x0001_0002,
+        tunnelId: 0x0102_0304_0506_0708n,
+        suppressGroup: 3,
+        suppressPrefixLength: 0,
+        table: 1000,
+        users: { first: 5, last: 7 },
+        protocol: 'bgp',
+        ipProtocol: 'tcp',
+        sourcePorts: { first: 1000, last: 2000 },
+        destinationPorts: { first: 80, last: 80 },
+      },
+      { from: '2001:db8:1::', to: '2001:db8:2::', priority: 101, goto: 32_766 },
+      { priority: 102, l3mdev: true },
+      {
+        from: '2001:db8:3::',
+        priority: 103,
+        table: 5,
+        ipProtocol: 'udp',
+        sourcePorts: { first: 0x1100, last: 0x1100 },
+        sourcePortMask: 0xff00,
+        destinationPorts: { first: 0x2200, last: 0x2200 },
+        destinationPortMask: 0xff00,
+        dscp: 8,
+        dscpMask: 0x38,
+        flowLabel: 0x100,
+        flowLabelMask: 0xf_ff00,
+      },
+    ],
+  },
+  neighbour: {
+    records: [
+      { address: '10.9.0.7', linkAddress: '02:00:00:00:00:77', protocol: 'zebra' },
+      { address: '2001:db8:9::7', extendedFlags: ['managed'] },
+    ],
+    unsaid: {
+      device: 'it says which are to be listed',
+      master: 'it says which are to be listed',
+    },
+  },
   fou: {
     records: [
       {
@@ -290,6 +453,36 @@ export const samples: { readonly [K in keyof Tables]: Samples<K> } = {
       },
     ],
   },
+}
+
+/** A link with the sample of its kind: on which other one it stands, and what must be given with it. */
+export function linkOf(kind: LinkKind, data: object, below: string): LinkInput {
+  const stands = kind === 'vlan' || kind === 'macvlan' || kind === 'ipvlan'
+  return {
+    kind,
+    name: 'sample',
+    ...(stands ? { link: below } : {}),
+    data: { ...data, ...('sourceAddresses' in data ? { addressChange: 'set' } : {}) },
+  } as LinkInput
+}
+
+/** Of a record that which the running kernel is new enough for. */
+export function knownHere<T extends object>(table: AttributeTable, record: T): T {
+  const isKnown = (key: string): boolean =>
+    requires({ kernel: table.list.find((row) => row.key === key)?.since }) === undefined
+  return Object.fromEntries(Object.entries(record).filter(([key]) => isKnown(key))) as T
+}
+
+/** Of what was read that which was given; of flags, the kernel adds some of its own. */
+export function asGiven(read: unknown, given: unknown): unknown {
+  if (Array.isArray(given)) {
+    if (!Array.isArray(read)) return read
+    if (typeof given[0] === 'string') return read.filter((name) => given.includes(name))
+    return read.length === given.length ? given.map((one, at) => asGiven(read[at], one)) : read
+  }
+  if (given instanceof Uint8Array || typeof given !== 'object' || given === null) return read
+  const whole = (read ?? {}) as Record<string, unknown>
+  return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, asGiven(whole[key], value)]))
 }
 
 /** Writable rows that have neither a sample nor a reason, or have both. */
