@@ -26,7 +26,8 @@ export function encodeWalking(table: AttributeTable): Encode {
 
 function writeRow(writer: Writer, row: TableRow, record: object): void {
   const value = (record as Record<string, unknown>)[row.key]
-  if (value === undefined || row.access === 'read') return
+  if (value === undefined || row.access === 'read' || row.type.omits?.(value as never, record) === true)
+    return
   const start = writer.beginAttribute(row.number | (row.type.wireFlags ?? 0))
   row.type.write(writer, value as never, record)
   writer.endAttribute(start)

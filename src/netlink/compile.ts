@@ -21,7 +21,7 @@ export function compileEncoder(table: AttributeTable): Encode | undefined {
     .map(
       (row, index) => `
       const v${index} = record[${JSON.stringify(row.key)}]
-      if (v${index} !== undefined) {
+      if (v${index} !== undefined${row.type.omits === undefined ? '' : ` && !t${index}.omits(v${index}, record)`}) {
         const s = writer.beginAttribute(${row.number | (row.type.wireFlags ?? 0)})
         t${index}.write(writer, v${index}, record)
         writer.endAttribute(s)

@@ -238,7 +238,7 @@ const deepest = 32
 let depth = 0
 
 /** Tables in a circle could be nested by hostile bytes until the stack is full: 64 KiB hold 16,384 levels. */
-function shallow<T>(offset: number, read: () => T): T {
+export function shallow<T>(offset: number, read: () => T): T {
   if (depth >= deepest) throw new MalformedMessageError(`attributes nested more than ${deepest} deep`, offset)
   depth++
   try {

@@ -23,6 +23,8 @@ export interface AttributeType<In, Out = In> {
   readonly fields?: (record: object) => FieldsTable
   /** Bytes of a fixed header before what is inside; none unless said. */
   readonly fieldsAt?: number
+  /** What is said by leaving the attribute out: the kernel tells it in dumps, and refuses it where it is sent. */
+  readonly omits?: (value: never, record: object) => boolean
   /** Of a list: what each entry is. */
   readonly entry?: AttributeType<never, unknown>
   /**
@@ -32,6 +34,14 @@ export interface AttributeType<In, Out = In> {
   write(writer: Writer, value: In, record: object): void
   /** Reads `length` bytes at `offset`; throws a MalformedMessageError for what is too short. `record` is what was read so far. */
   read(bytes: Uint8Array, view: DataView, offset: number, length: number, record: object): Out
+}
+
+/** A type whose attribute is left out where `omits` says so. */
+export function omitting<In, Out>(
+  type: AttributeType<In, Out>,
+  omits: (value: In, record: object) => boolean,
+): AttributeType<In, Out> {
+  return { ...type, omits }
 }
 
 /** What an error path needs of a table. */
@@ -309,7 +319,7 @@ export function named<const Names extends Readonly<Record<string, number>>>(
     names,
     expected,
     write(writer, value, record) {
-      const number = byName.get(value) ?? (/^\d+$/.test(value) ? Number(value) : undefined)
+      const number = byName.get(value) ?? (/^-?\d+$/.test(value) ? Number(value) : undefined)
       if (number === undefined) throw new InvalidValue(expected)
       type.write(writer, number, record)
     },

@@ -1,4 +1,4 @@
-import { isKernelError, KernelError } from '../errors/index.js'
+import { isKernelError, KernelError, UnsupportedError } from '../errors/index.js'
 import {
   type CallOptions,
   Connection,
@@ -11,6 +11,8 @@ import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, subsystem } from '../
 import type { Family } from './hooks.js'
 import {
   type Chain,
+  type Element,
+  type ElementInput,
   type Elements,
   type Flowtable,
   type Inputs,
@@ -44,6 +46,13 @@ export interface Selection {
   readonly family?: Family | undefined
   /** The name of its table. */
   readonly table?: string | undefined
+}
+
+/** A set or map by its name. */
+export interface SetName {
+  readonly family: Family
+  readonly table: string
+  readonly name: string
 }
 
 /** A whole ruleset, of one generation. */
@@ -185,13 +194,21 @@ export class Nftables {
     )
   }
 
-  /** @throws KernelError ENOENT if the set is not there. */
+  /**
+   * All of a set, or those of `elements`: each by its key, as it was added (with `keyEnd` where it has one).
+   * @throws KernelError ENOENT if the set or one of the elements is not there.
+   */
   async elements(
-    set: { readonly family: Family; readonly table: string; readonly name: string },
+    { elements, ...set }: SetName & { readonly elements?: readonly ElementInput[] | undefined },
     options?: CallOptions,
   ): Promise<Elements> {
-    const [found] = await this.#elements([set], options)
-    return found!
+    const { family, table, name } = set
+    if (elements === undefined) return (await this.#elements([set], options))[0]!
+    const found: Element[] = []
+    for (const element of elements) {
+      found.push(...(await this.#one('elements', elementOf(set, element), options)).elements)
+    }
+    return { family, table, set: name, elements: found }
   }
 
   /** Stateful objects. */
@@ -207,6 +224,57 @@ export class Nftables {
   /** Flowtables. */
   flowtables(selection?: Selection, options?: CallOptions): Promise<Flowtable[]> {
     return this.#list('flowtable', selection, {}, options)
+  }
+
+  /**
+   * Objects as they were, and from then on at zero: what counters have counted and quotas consumed. Each is read and
+   * reset in one request, so nothing is lost that is counted meanwhile; what is deleted meanwhile is left out.
+   */
+  async resetObjects(
+    selection?: Selection & {
+      readonly type?: NftObject['type'] | undefined
+      readonly name?: string | undefined
+    },
+    options?: CallOptions,
+  ): Promise<NftObject[]> {
+    const { type, name } = selection ?? {}
+    const all = await this.objects(selection, options)
+    const chosen = all.filter((one) => (type ?? one.type) === one.type && (name ?? one.name) === one.name)
+    const named = chosen.map(({ family, table, name, type }) => ({ family, table, name, type }))
+    return this.#reset('object', message.resetObject, 'Linux ≥ 4.10', named, options)
+  }
+
+  /**
+   * Rules as they were, and from then on with what is in them (counters, quotas) at zero; one after the other, as
+   * `resetObjects` does.
+   * @throws UnsupportedError before Linux 6.2.
+   */
+  async resetRules(
+    selection?: Selection & { readonly chain?: string | undefined; readonly handle?: number | undefined },
+    options?: CallOptions,
+  ): Promise<Rule[]> {
+    const { handle, chain, ...where } = selection ?? {}
+    const all = await this.rules(chain === undefined ? where : { ...where, chain }, options)
+    const named = all
+      .filter((rule) => (handle ?? rule.handle) === rule.handle && (chain ?? rule.chain) === rule.chain)
+      .map(({ family, table, chain, handle }) => ({ family, table, chain, handle }))
+    return this.#reset('rule', message.resetRule, 'Linux ≥ 6.2', named, options)
+  }
+
+  /**
+   * Elements as they were, all of a set or some, and from then on with what is in them at zero; one after the other, as
+   * `resetObjects` does.
+   * @throws UnsupportedError before Linux 6.5.
+   */
+  async resetElements(
+    { elements, ...set }: SetName & { readonly elements?: readonly ElementInput[] | undefined },
+    options?: CallOptions,
+  ): Promise<Elements> {
+    const { family, table, name } = set
+    const chosen = elements ?? (await this.elements(set, options)).elements
+    const named = chosen.map((element) => elementOf(set, element))
+    const found = await this.#reset('elements', message.resetElements, 'Linux ≥ 6.5', named, options)
+    return { family, table, set: name, elements: found.flatMap((part) => part.elements) }
   }
 
   /** Everything, as it was at one moment: read again if it was changed meanwhile. */
@@ -251,7 +319,7 @@ export class Nftables {
     return trace(this.#connection.transport, options.signal)
   }
 
-  /** What the kernel has of an object, if it has it. */
+  /** Whether the kernel has it. */
   async #exists({ kind, object }: Operation): Promise<boolean> {
     try {
       const found = await this.#netfilter.query(this.#get(kind, object), readObject)
@@ -262,12 +330,45 @@ export class Nftables {
     }
   }
 
-  #get<K extends KindName>(name: K, object: Inputs[K]): NetfilterMessage {
+  /** What the kernel has of an object. */
+  async #one<K extends KindName>(
+    kind: K,
+    object: Inputs[K],
+    options?: CallOptions,
+    reset?: number,
+  ): Promise<Outputs[K]> {
+    const [found] = await this.#netfilter.query(this.#get(kind, object, reset), readObject, options)
+    return found!.object as Outputs[K]
+  }
+
+  async #reset<K extends 'object' | 'rule' | 'elements'>(
+    kind: K,
+    number: number,
+    needs: string,
+    named: readonly Inputs[K][],
+    options: CallOptions | undefined,
+  ): Promise<Outputs[K][]> {
+    const results: Outputs[K][] = []
+    for (const object of named) {
+      try {
+        results.push(await this.#one(kind, object, options, number))
+      } catch (error) {
+        if (isKernelError(error, 'ENOENT')) continue
+        if (!isKernelError(error, 'EINVAL')) throw error
+        // An older kernel has no such message (nfnetlink_rcv_msg), and says of a wrong key the same.
+        await this.#one(kind, object, options)
+        throw new UnsupportedError(`resetting ${kind}`, needs, { cause: error })
+      }
+    }
+    return results
+  }
+
+  #get<K extends KindName>(name: K, object: Inputs[K], reset?: number): NetfilterMessage {
     const kind = kinds[name] as unknown as Kind<K>
     return {
-      operation: `nftables.get${name[0]!.toUpperCase()}${name.slice(1)}`,
+      operation: `nftables.${reset === undefined ? 'get' : 'reset'}${name[0]!.toUpperCase()}${name.slice(1)}`,
       object,
-      message: kind.messages.get,
+      message: reset ?? kind.messages.get,
       family: object.family,
       table: kind.table,
       record: kind.record(object),
@@ -331,4 +432,12 @@ export class Nftables {
       options,
     )
   }
+}
+
+/** An element as it is asked for: what else it has is no part of its key. */
+function elementOf(
+  { family, table, name }: SetName,
+  { key, keyEnd, flags }: ElementInput,
+): Inputs['elements'] {
+  return { family, table, set: name, elements: [{ key, keyEnd, flags }] }
 }

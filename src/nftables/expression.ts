@@ -10,6 +10,7 @@ import {
   NLA_F_NESTED,
   NLA_TYPE_MASK,
   nulString,
+  shallow,
 } from '../netlink/index.js'
 import { listElements } from './values.js'
 
@@ -19,8 +20,8 @@ export interface AnyExpression {
   readonly name: string
 }
 
-const NFTA_EXPR_NAME = 1
-const NFTA_EXPR_DATA = 2
+export const NFTA_EXPR_NAME = 1
+export const NFTA_EXPR_DATA = 2
 const expressionName = nulString(127)
 
 /**
@@ -95,7 +96,7 @@ export function expressionOf(
       if (from < 0) return { name }
       const table = tableOf(name)
       if (table === undefined) return { name, data: bytes.slice(from, from + size) } as AnyExpression
-      return { name, ...table.decode(bytes, view, from, from + size) }
+      return { name, ...shallow(from, () => table.decode(bytes, view, from, from + size)) }
     },
   }
 }

@@ -4,8 +4,10 @@ import { netfilterFamilies, type NetfilterFamily } from '../nfnetlink/index.js'
 /** Families that have tables. */
 export type Family = Exclude<NetfilterFamily, 'unspecified'>
 
-/** `enum nf_inet_hooks`; the last one is of family inet alone. */
-const inetHooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4, ingress: 5 } as const
+/** `enum nf_inet_hooks`, and `NF_BR_*` with the same numbers. */
+const fiveHooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const
+/** `NF_INET_INGRESS` is of family inet alone (nft_chain_filter_inet). */
+const inetHooks = { ...fiveHooks, ingress: 5 } as const
 /** `NF_ARP_*`. */
 const arpHooks = { input: 0, output: 1, forward: 2 } as const
 /** `enum nf_dev_hooks`. */
@@ -14,10 +16,10 @@ const netdevHooks = { ingress: 0, egress: 1 } as const
 export type Hook = keyof typeof inetHooks | keyof typeof netdevHooks | `${number}`
 
 export const hooks: Readonly<Record<Family, Readonly<Partial<Record<string, number>>>>> = {
-  ip: inetHooks,
-  ip6: inetHooks,
+  ip: fiveHooks,
+  ip6: fiveHooks,
   inet: inetHooks,
-  bridge: inetHooks,
+  bridge: fiveHooks,
   arp: arpHooks,
   netdev: netdevHooks,
 }

@@ -1,5 +1,6 @@
 /** nf_tables: tables, chains, rules, sets and objects of the kernel's packet filter. `viaduct/nftables`. */
-export { Nftables, type NftablesOptions, type Ruleset, type Selection } from './client.js'
+export { formatExpression, formatRule } from './bytecode.js'
+export { Nftables, type NftablesOptions, type Ruleset, type Selection, type SetName } from './client.js'
 export type { NetfilterFamily } from '../nfnetlink/index.js'
 export type { AnyExpression } from './expression.js'
 export type { Expression, ExpressionInput, UnknownExpression } from './expressions/index.js'

@@ -315,16 +315,24 @@ const same = (path: string): string => path
 const expressionPath = (path: string): string =>
   path.replaceAll(/(expressions?(?:\[\d+\])?)\.data(?=\.|$)/g, '$1')
 
+type Noun = 'Table' | 'Chain' | 'Rule' | 'Set' | 'Elements' | 'Object' | 'Flowtable'
+const messagesOf = (noun: Noun): Kind['messages'] => ({
+  new: wire.message[`new${noun}`],
+  get: wire.message[`get${noun}`],
+  delete: wire.message[`delete${noun}`],
+  destroy: wire.message[`destroy${noun}`],
+})
+
 export const kinds: { readonly [K in KindName]: Kind<K> } = {
   table: {
-    messages: { new: 0, get: 1, delete: 2, destroy: 26 },
+    messages: messagesOf('Table'),
     table: wire.table,
     record: ({ family: _, ...input }) => withUserData('table', input),
     read: (family, record) => ({ family, ...commented('table', record as Decoded<typeof wire.table>) }),
     path: same,
   },
   chain: {
-    messages: { new: 3, get: 4, delete: 5, destroy: 27 },
+    messages: messagesOf('Chain'),
     table: wire.chain,
     record: chainRecord,
     read(family, record) {
@@ -336,7 +344,7 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
     path: (path) => path.replace(/^hook\.number$/, 'hook').replace(/^hook\.(?=.)/, ''),
   },
   rule: {
-    messages: { new: 6, get: 7, delete: 8, destroy: 28 },
+    messages: messagesOf('Rule'),
     table: wire.rule,
     record: ({ family: _, ...input }) => withUserData('rule', input),
     read(family, record) {
@@ -346,7 +354,7 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
     path: expressionPath,
   },
   set: {
-    messages: { new: 9, get: 10, delete: 11, destroy: 29 },
+    messages: messagesOf('Set'),
     table: wire.set,
     record({ family: _, size, fields, ...input }) {
       if (size === undefined && fields === undefined) return withUserData('set', input)
@@ -368,7 +376,7 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
     path: (path) => expressionPath(path).replace(/^description\./, ''),
   },
   elements: {
-    messages: { new: 12, get: 13, delete: 14, destroy: 30 },
+    messages: messagesOf('Elements'),
     table: wire.elements,
     record({ family: _, elements, ...input }) {
       if (elements === undefined) return input
@@ -381,7 +389,7 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
     path: expressionPath,
   },
   object: {
-    messages: { new: 18, get: 19, delete: 20, destroy: 31 },
+    messages: messagesOf('Object'),
     table: wire.object,
     record: ({ family: _, ...input }) => withUserData('object', input),
     read(family, record) {
@@ -390,7 +398,7 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
     path: same,
   },
   flowtable: {
-    messages: { new: 22, get: 23, delete: 24, destroy: 32 },
+    messages: messagesOf('Flowtable'),
     table: wire.flowtable,
     record({ family, priority, devices, ...input }) {
       if (priority === undefined && devices === undefined) return input

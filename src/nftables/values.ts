@@ -9,12 +9,14 @@ import {
   bytesOf,
   type Decoded,
   type FieldsTable,
+  forEachAttribute,
   InvalidValue,
   isObject,
   listOf,
   named,
   nested,
   NLA_F_NESTED,
+  NLA_TYPE_MASK,
   nulString,
   sbe32,
 } from '../netlink/index.js'
@@ -59,6 +61,7 @@ export interface Verdict extends Decoded<typeof verdictTable> {}
 const mostValueBytes = 64
 const NFTA_DATA_VALUE = 1
 const NFTA_DATA_VERDICT = 2
+export const NFTA_LIST_ELEM = 1
 
 const dataTable = attributeTable('NFTA_DATA', {
   value: attribute(NFTA_DATA_VALUE, 'NFTA_DATA_VALUE', bytesOf(1, mostValueBytes)),
@@ -104,11 +107,40 @@ const dataFields: FieldsTable = {
   },
 }
 
+const NFTA_DEVICE_NAME = 1
+const NFTA_DEVICE_PREFIX = 2
 const deviceEntry = attributeTable('NFTA_DEVICE', {
-  name: attribute(1, 'NFTA_DEVICE_NAME', deviceName),
+  name: attribute(NFTA_DEVICE_NAME, 'NFTA_DEVICE_NAME', deviceName),
   /** All whose names begin so. */
-  prefix: attribute(2, 'NFTA_DEVICE_PREFIX', deviceName, { since: '6.18' }),
+  prefix: attribute(NFTA_DEVICE_PREFIX, 'NFTA_DEVICE_PREFIX', deviceName, { since: '6.18' }),
 })
+
+/** Devices by their names. With `*` at its end one stands for all that begin so, as nft has it; since 6.18. */
+export const devices: AttributeType<readonly string[]> = {
+  name: 'list of devices',
+  expected: 'a list of device names',
+  wireFlags: NLA_F_NESTED,
+  entry: deviceName,
+  write(writer, value, record) {
+    if (!Array.isArray(value)) throw new InvalidValue(this.expected)
+    for (const device of value as readonly unknown[]) {
+      if (typeof device !== 'string') throw new InvalidValue(this.expected)
+      const isPrefix = device.endsWith('*')
+      const start = writer.beginAttribute(isPrefix ? NFTA_DEVICE_PREFIX : NFTA_DEVICE_NAME)
+      deviceName.write(writer, isPrefix ? device.slice(0, -1) : device, record)
+      writer.endAttribute(start)
+    }
+  },
+  read(bytes, view, offset, length, record) {
+    const names: string[] = []
+    forEachAttribute(view, offset, offset + length, (type, at, size) => {
+      const text = deviceName.read(bytes, view, at, size, record)
+      names.push((type & NLA_TYPE_MASK) === NFTA_DEVICE_PREFIX ? `${text}*` : text)
+    })
+    return names
+  },
+}
+
 /** `NFPROTO_*` in a be32. */
 export const family32 = named(be32, netfilterFamilies)
 
@@ -142,5 +174,5 @@ export const valueTables = { verdict: verdictTable, data: dataTable, deviceEntry
 
 /** A list all of whose entries are NFTA_LIST_ELEM. */
 export function listElements<In, Out>(entry: Parameters<typeof listOf<In, Out>>[0]) {
-  return listOf(entry, 1, 0)
+  return listOf(entry, NFTA_LIST_ELEM, 0)
 }

@@ -12,7 +12,6 @@ import {
   bits,
   bytesOf,
   type Decoded,
-  listOf,
   named,
   nested,
   nulString,
@@ -24,7 +23,7 @@ import {
 import { counter } from './expressions/counter.js'
 import { expression, expressions } from './expressions/index.js'
 import { objectData } from './objects.js'
-import { data, deviceName, listElements, name, objectType, userData, verdict } from './values.js'
+import { data, deviceName, devices, listElements, name, objectType, userData, verdict } from './values.js'
 
 /** `NFT_MSG_*`. */
 export const message = {
@@ -64,8 +63,6 @@ export const message = {
   resetElements: 33,
 } as const
 
-const deviceList = listOf(deviceName, 1, 0)
-
 export const table = attributeTable('NFTA_TABLE', {
   name: attribute(1, 'NFTA_TABLE_NAME', name, { always: true }),
   /** dormant: its chains see no packets. owner: only this socket may change it, and it goes with it; persist: it does not. */
@@ -84,7 +81,7 @@ export const hook = attributeTable('NFTA_HOOK', {
   number: attribute(1, 'NFTA_HOOK_HOOKNUM', be32),
   priority: attribute(2, 'NFTA_HOOK_PRIORITY', sbe32),
   device: attribute(3, 'NFTA_HOOK_DEV', deviceName),
-  devices: attribute(4, 'NFTA_HOOK_DEVS', deviceList, { since: '5.5' }),
+  devices: attribute(4, 'NFTA_HOOK_DEVS', devices, { since: '5.5' }),
 })
 
 export const chain = attributeTable('NFTA_CHAIN', {
@@ -219,7 +216,7 @@ export const object = attributeTable('NFTA_OBJ', {
 const flowtableHook = attributeTable('NFTA_FLOWTABLE_HOOK', {
   number: attribute(1, 'NFTA_FLOWTABLE_HOOK_NUM', be32),
   priority: attribute(2, 'NFTA_FLOWTABLE_HOOK_PRIORITY', sbe32),
-  devices: attribute(3, 'NFTA_FLOWTABLE_HOOK_DEVS', deviceList),
+  devices: attribute(3, 'NFTA_FLOWTABLE_HOOK_DEVS', devices),
 })
 
 export const flowtable = attributeTable('NFTA_FLOWTABLE', {
@@ -269,3 +266,22 @@ export const trace = attributeTable('NFTA_TRACE', {
 export interface TraceRecord extends Decoded<typeof trace> {}
 
 export { verdict }
+
+/** For the tests that hold every table against the kernel's headers and both codecs against each other. */
+export const tables = {
+  table,
+  hook,
+  chain,
+  compatibility,
+  rule,
+  field,
+  description,
+  set,
+  element,
+  elements,
+  object,
+  flowtableHook,
+  flowtable,
+  generation,
+  trace,
+} as const

@@ -16,7 +16,7 @@ export function kernelTable(table: AttributeTable): AttributeTable {
   if (known !== undefined) return known
   const rows: Record<string, Row> = {}
   for (const { key, number, constant, type } of table.list) {
-    rows[key] = attribute(number, constant, kernelType(type) as never)
+    rows[key] = attribute(number, constant, { ...kernelType(type), omits: undefined } as never)
   }
   const result = attributeTable(table.name, rows)
   made.set(table, result)
@@ -25,11 +25,15 @@ export function kernelTable(table: AttributeTable): AttributeTable {
 
 function kernelType(type: AttributeType<never, unknown>): AttributeType<never, unknown> {
   const { entry, fields } = type
-  if (entry !== undefined) return listOf(kernelType(entry))
+  if (entry !== undefined) {
+    const inner = kernelType(entry)
+    return inner === entry ? type : listOf(inner)
+  }
   // One that depends on what stands beside it, or has a header of its own, writes itself.
   if (fields === undefined || type.deferred === true || type.fieldsAt !== undefined) return type
-  // So does one that is to the caller something else than the table on the wire.
-  if (!('list' in fields({}))) return type
+  const inner = fields({})
+  // What is no table (one of several, by a name) writes itself too.
+  if (!('list' in inner)) return type
   // A function: tables may refer to each other in a circle.
-  return nested(() => kernelTable(fields({}) as AttributeTable))
+  return nested(() => kernelTable(inner as AttributeTable))
 }

@@ -23,11 +23,13 @@ import {
   named,
   nested,
   nulString,
+  omitting,
   pad,
   pathAtOffset,
   readOnly,
   repeated,
   s32,
+  sbe32,
   u16,
   u32,
   u32AsBigint,
@@ -39,6 +41,11 @@ import {
 } from '../../src/netlink/index.js'
 import { decodeWalking, encodeWalking } from '../../src/netlink/codec.js'
 import { compileDecoder, compileEncoder } from '../../src/netlink/compile.js'
+import { tables as netfilterTables } from '../../src/nfnetlink/wire.js'
+import { expressionTables } from '../../src/nftables/expressions/index.js'
+import { innerTables, objectTables } from '../../src/nftables/objects.js'
+import { valueTables } from '../../src/nftables/values.js'
+import { tables as nftables } from '../../src/nftables/wire.js'
 import { tables as routeTables } from '../../src/rtnetlink/wire.js'
 import { attributes as socketAttributes } from '../../src/sockdiag/wire.js'
 import { kernelTable } from '../../src/testing/kernel-table.js'
@@ -79,6 +86,10 @@ const samples: Record<string, readonly [type: AttributeType<never, unknown>, val
     named: [
       named(u16, { one: 1, two: 2 }),
       fc.oneof(fc.constantFrom('one', 'two'), fc.integer({ min: 3, max: 0xffff }).map(String)),
+    ],
+    signed: [
+      named(sbe32, { none: 0, less: -1 }),
+      fc.oneof(fc.constantFrom('none', 'less'), fc.integer({ max: -2 }).map(String)),
     ],
     bits: [bits(u32, { a: 1, b: 4, c: 0x8000_0000 }), fc.subarray(['a', 'b', 'c', 'bit-1', 'bit-30'])],
     ipv4: [ipAddress, ipv4],
@@ -223,6 +234,13 @@ const everyTable: Record<string, AttributeTable> = {
   ...prefixed('rtnetlink', routeTables),
   ...prefixed('conntrack', { ...tupleTables, ...flowTables }),
   ...prefixed('sockdiag', { attributes: socketAttributes }),
+  ...prefixed('nfnetlink', netfilterTables),
+  ...prefixed('nftables', {
+    ...nftables,
+    ...valueTables,
+    ...expressionTables,
+    ...prefixed('object', { ...objectTables, ...innerTables }),
+  }),
 }
 function prefixed(prefix: string, tables: Record<string, AttributeTable>): Record<string, AttributeTable> {
   return Object.fromEntries(Object.entries(tables).map(([name, table]) => [`${prefix}.${name}`, table]))
@@ -347,6 +365,25 @@ t.test('what is only read is not written', async (t) => {
   t.same(encoded(all, { told: 5 }), new Uint8Array(0))
   t.same(decoded(all, encoded(kernelTable(all), { family: 'ipv4', told: 5 })), { family: 'ipv4', told: 5 })
 })
+
+t.test(
+  'what is said by leaving the attribute out is not written, and read where the kernel says it',
+  async (t) => {
+    const table = attributeTable('LEFT_OUT', {
+      limit: attribute(
+        1,
+        'LEFT_OUT_LIMIT',
+        omitting(u32, (limit) => limit === 0),
+      ),
+      other: attribute(2, 'LEFT_OUT_OTHER', u8),
+    })
+    for (const codec of [compiled(table), walking(table)]) {
+      t.same(encoded(codec, { limit: 0, other: 1 }), encoded(codec, { other: 1 }))
+      t.same(decoded(codec, encoded(codec, { limit: 7, other: 1 })), { limit: 7, other: 1 })
+      t.same(decoded(codec, encoded(kernelTable(table), { limit: 0 })), { limit: 0 })
+    }
+  },
+)
 
 const rows = {
   address: attribute(1, 'DEST_ADDR', ipAddress),

@@ -1,9 +1,18 @@
 /** Transactions and readings against a kernel that is a function: what a real one cannot be made to do. */
 import t from 'tap'
 import { isBatchError } from '../../src/errors/index.js'
-import { NLM_F_ACK } from '../../src/netlink/index.js'
-import { Nftables } from '../../src/nftables/index.js'
-import { generation, table as tableAttributes } from '../../src/nftables/wire.js'
+import { NLM_F_ACK, viewOf, Writer } from '../../src/netlink/index.js'
+import { NFTA_EXPR_DATA, NFTA_EXPR_NAME } from '../../src/nftables/expression.js'
+import { inner } from '../../src/nftables/expressions/inner.js'
+import {
+  type Expression,
+  formatExpression,
+  formatRule,
+  Nftables,
+  type UnknownExpression,
+} from '../../src/nftables/index.js'
+import { devices } from '../../src/nftables/values.js'
+import { generation, rule, table as tableAttributes } from '../../src/nftables/wire.js'
 import { type FakeAnswer, FakeKernel, fakeReply, type FakeRequest } from '../../src/testing/index.js'
 
 const attributesAt = 20
@@ -126,6 +135,8 @@ t.test('what cannot be meant is refused before anything is sent', async (t) => {
   const wrong: [unknown, string][] = [
     [{ family: 'inet', table: 't', name: 'c', hook: 'nowhere' }, 'chain.hook'],
     [{ family: 'arp', table: 't', name: 'c', hook: 'prerouting' }, 'chain.hook'],
+    [{ family: 'ip', table: 't', name: 'c', hook: 'ingress' }, 'chain.hook'],
+    [{ family: 'netdev', table: 't', name: 'c', hook: 'ingress', devices: ['eth0', 7] }, 'hook.devices'],
     [{ family: 'inet', table: 't', name: 'c', type: 'nat' }, 'chain.type'],
     [{ family: 'inet', table: 't', name: 'c', hook: 'input', priority: 'out' }, 'priority'],
     [{ family: 'inet', table: 't', name: 'c'.repeat(256) }, 'name'],
@@ -160,4 +171,116 @@ t.test('what cannot be meant is refused before anything is sent', async (t) => {
     },
   )
   t.same(kernel.requests, [])
+})
+
+t.test('what a kernel cannot reset is told with the version that can', async (t) => {
+  const getRule = (10 << 8) | 7
+  const newRule = (10 << 8) | 6
+  const told = {
+    type: newRule,
+    payload: Uint8Array.of(
+      ...[1, 0, 0, 0],
+      ...fakeReply(rule, { table: 't', chain: 'c', handle: 7 }).payload,
+    ),
+  }
+  const { kernel, nftables } = await open(({ type }) => (type === getRule ? [told] : { code: 'EINVAL' }))
+  t.match(await failure(nftables.resetRules()), {
+    name: 'UnsupportedError',
+    needs: 'Linux ≥ 6.2',
+    cause: { operation: 'nftables.resetRule', object: { chain: 'c', handle: 7 } },
+  })
+  kernel.requests.length = 0
+  const isWrong = nftables.resetElements({
+    ...{ family: 'inet', table: 't', name: 's' },
+    elements: [{ key: Uint8Array.of(1) }],
+  })
+  t.match(await failure(isWrong), { code: 'EINVAL', operation: 'nftables.getElements' }, 'or what is wrong')
+})
+
+t.test('expressions in expressions end, however deep hostile bytes go', async (t) => {
+  const nest = (levels: number): Uint8Array => {
+    const writer = new Writer()
+    const starts: number[] = []
+    for (let level = 0; level < levels; level++) {
+      starts.push(writer.beginAttribute(inner.rows.expression.number))
+      const name = writer.beginAttribute(NFTA_EXPR_NAME)
+      writer.append(new TextEncoder().encode('inner\0'))
+      writer.endAttribute(name)
+      starts.push(writer.beginAttribute(NFTA_EXPR_DATA))
+    }
+    for (const start of starts.reverse()) writer.endAttribute(start)
+    return writer.bytes.slice(0, writer.length)
+  }
+  const decode = (bytes: Uint8Array): unknown => inner.decode(bytes, viewOf(bytes), 0, bytes.length)
+  t.same(decode(nest(2)), { expression: { name: 'inner', expression: { name: 'inner' } } })
+  t.throws(() => decode(nest(3000)), { code: 'ERR_VIADUCT_MALFORMED', message: /nested more than/ })
+  t.same(decode(nest(1)), { expression: { name: 'inner' } }, 'and the next is read as if nothing had been')
+})
+
+t.test('devices are named, or by what their names begin with', async (t) => {
+  const writer = new Writer()
+  devices.write(writer, ['eth0', 'eth*'], {})
+  const bytes = writer.bytes.slice(0, writer.length)
+  const named = [9, 0, 1, 0, ...Buffer.from('eth0\0\0\0\0')]
+  const prefix = [8, 0, 2, 0, ...Buffer.from('eth\0')]
+  t.same([...bytes], [...named, ...prefix])
+  t.same(devices.read(bytes, viewOf(bytes), 0, bytes.length, {}), ['eth0', 'eth*'])
+})
+
+t.test('expressions are printed in the words of libnftnl', async (t) => {
+  const printed: readonly (readonly [Expression | UnknownExpression, string])[] = [
+    [{ name: 'queue', number: 3, total: 4, flags: ['bypass', 'fanout'] }, 'queue num 3-6 bypass fanout'],
+    [{ name: 'queue', numberRegister: 1, flags: [] }, 'queue sreg_qnum 1'],
+    [{ name: 'last', isSet: 1, milliseconds: 700 }, 'last 700'],
+    [{ name: 'last', isSet: 0 }, 'last never'],
+    [{ name: 'flow_offload', flowtable: 'f' }, 'flow_offload flowtable f'],
+    [{ name: 'tunnel', key: 'id', destinationRegister: 1 }, 'tunnel load id => reg 1'],
+    [{ name: 'match', extension: 'mark', revision: 1 }, 'match name mark rev 1'],
+    [{ name: 'target', extension: 'MARK', revision: 2 }, 'target name MARK rev 2'],
+    [
+      {
+        name: 'inner',
+        type: 'vxlan',
+        headerSize: 8,
+        flags: ['header-size', 'network'],
+        expression: { name: 'meta', key: 'protocol', destinationRegister: 1 } as Expression,
+      },
+      'inner type vxlan hdrsize 8 flags 5 [ meta load protocol => reg 1 ]',
+    ],
+    [
+      {
+        name: 'bitwise',
+        operation: 'and',
+        sourceRegister: 1,
+        destinationRegister: 2,
+        secondSourceRegister: 9,
+        length: 4,
+      },
+      'bitwise reg 2 = ( reg 1 & reg 9 )',
+    ],
+    [{ name: 'meta', key: 'ibrname', destinationRegister: 8 }, 'meta load bri_iifname => reg 8'],
+    [
+      { name: 'immediate', destinationRegister: 0, data: { code: 'goto', chainId: 7 } },
+      'immediate reg 0 goto -> id 7',
+    ],
+    [
+      { name: 'lookup', set: 's', sourceRegister: 1, flags: ['inverted', 'bit-31'] as never },
+      'lookup reg 1 set s 0x80000001',
+    ],
+    [{ name: 'tomorrow', data: Uint8Array.of(1) }, 'tomorrow'],
+    [{ name: 'constructor' }, 'constructor'],
+  ]
+  for (const [expression, text] of printed) t.equal(formatExpression(expression), `[ ${text} ]`)
+  const rule = {
+    family: 'inet',
+    table: 't',
+    chain: 'c',
+    handle: 3,
+    previous: 2,
+    expressions: [{ name: 'notrack' }],
+  } as const
+  t.equal(
+    formatRule({ ...rule, userData: Uint8Array.of(0, 2, 104, 0) }),
+    'inet t c 3 2\n  [ notrack ]\n  userdata = { \\x00\\x02h\\x00 }',
+  )
 })

@@ -1,0 +1,330 @@
+/**
+ * What nft writes is read, sent by a transaction into an empty namespace, and is the same there: byte by byte in the
+ * kernel's own dumps, and to nft. Over a corpus that has every match and every statement that nft and this kernel have.
+ */
+import { spawn } from 'node:child_process'
+import t, { type Test } from 'tap'
+import { NetworkNamespace } from '../../src/net/index.js'
+import {
+  type AttributeTable,
+  Connection,
+  forEachAttribute,
+  NETLINK_NETFILTER,
+  NLA_TYPE_MASK,
+  openSocket,
+} from '../../src/netlink/index.js'
+import { Netfilter, NFGENMSG_BYTES, subsystem } from '../../src/nfnetlink/index.js'
+import type { AnyExpression } from '../../src/nftables/expression.js'
+import { expressionTables } from '../../src/nftables/expressions/index.js'
+import { type Family, familyOfNumber } from '../../src/nftables/hooks.js'
+import { type Kind, type KindName, kinds } from '../../src/nftables/kinds.js'
+import { formatRule } from '../../src/nftables/bytecode.js'
+import { Nftables, type NftSet, type Ruleset } from '../../src/nftables/index.js'
+import * as wire from '../../src/nftables/wire.js'
+import { alone, frame, things, together } from './nftables-corpus.js'
+
+interface Place {
+  readonly netns: NetworkNamespace
+  readonly nftables: Nftables
+  /** @throws never: what it says, and whether it did it. */
+  nft(
+    args: readonly string[],
+    input?: string,
+  ): Promise<{ code: number | null; stdout: string; stderr: string }>
+}
+
+async function place(t: Test): Promise<Place> {
+  const netns = NetworkNamespace.create()
+  const nftables = await Nftables.open({ netns })
+  t.teardown(() => {
+    nftables.close()
+    netns.close()
+  })
+  const nft: Place['nft'] = (args, input = '') =>
+    new Promise((resolve, reject) => {
+      const child = spawn('nsenter', [`--net=/proc/${process.pid}/fd/${netns.fd}`, 'nft', ...args])
+      let [stdout, stderr] = ['', '']
+      child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+      child.stdin.on('error', () => undefined)
+      child.on('error', reject).on('close', (code) => resolve({ code, stdout, stderr }))
+      child.stdin.end(input)
+    })
+  return { netns, nftables, nft }
+}
+
+/** Which commands nft and the kernel take: tried in an empty ruleset behind others, some at a time. */
+class Trial {
+  readonly taken = new Set<string>()
+  /** With the reason. */
+  readonly refused = new Map<string, string>()
+  readonly #place: Place
+
+  constructor(place: Place) {
+    this.#place = place
+  }
+
+  async of(commands: readonly string[], behind: readonly string[] = []): Promise<void> {
+    const before = ['flush ruleset', ...behind]
+    for (let from = 0; from < commands.length; from += commandsAtOnce) {
+      await this.#together(before, commands.slice(from, from + commandsAtOnce))
+    }
+  }
+
+  async #together(before: readonly string[], commands: readonly string[]): Promise<void> {
+    let lines = commands
+    while (lines.length > 0) {
+      const { code, stderr } = await this.#place.nft(['-f', '-'], `${[...before, ...lines].join('\n')}\n`)
+      if (code === 0) break
+      const bad = refusedLines(stderr, lines, before.length)
+      if (bad.size === 0 && lines.length > 1) {
+        // Some versions end by a signal over a line.
+        const half = lines.length >> 1
+        await this.#together(before, lines.slice(0, half))
+        return this.#together(before, lines.slice(half))
+      }
+      if (bad.size === 0) bad.set(0, `nft ended with ${code}: ${stderr}`)
+      for (const [index, reason] of bad) this.refused.set(lines[index]!, reason)
+      lines = lines.filter((_, index) => !bad.has(index))
+    }
+    for (const line of lines) this.taken.add(line)
+  }
+}
+const commandsAtOnce = 400
+
+function refusedLines(stderr: string, lines: readonly string[], before: number): Map<number, string> {
+  const bad = new Map<number, string>()
+  const tables = new Set<string>()
+  for (const [, number, reason = ''] of stderr.matchAll(/^\S+:(\d+):\d+(?:-\d+)?: Error: (.*)$/gm)) {
+    const index = Number(number) - 1 - before
+    if (bad.has(index)) continue
+    // A rule that cannot stand in its chain spoils those behind it in the table (nft_table_validate).
+    const table = lines[index]?.split(' ')[2] ?? ''
+    if (reason.endsWith('Operation not supported') && tables.has(table)) continue
+    tables.add(table)
+    bad.set(index, reason)
+  }
+  return bad
+}
+
+/** Into a transaction as it was read. */
+async function copy({ tables, objects, chains, sets, elements, rules, flowtables }: Ruleset, to: Nftables) {
+  const transaction = to.transaction()
+  for (const table of tables) transaction.add('table', table)
+  for (const object of objects) transaction.add('object', object)
+  for (const flowtable of flowtables) transaction.add('flowtable', flowtable)
+  for (const chain of chains) transaction.add('chain', chain)
+  for (const [index, set] of sets.entries()) transaction.add('set', { ...set, id: index + 1 })
+  for (const part of elements) if (part.elements.length > 0) transaction.add('elements', part)
+  for (const rule of rules) transaction.add('rule', rule)
+  await transaction.commit()
+}
+
+/** What differs from load to load: handles, how often something is used, how long it lasts. */
+const changing: { readonly [K in KindName]: readonly string[] } = {
+  table: ['use', 'handle'],
+  chain: ['use', 'handle'],
+  rule: ['handle', 'position'],
+  set: ['handle', 'id', 'count'],
+  elements: [],
+  object: ['use', 'handle'],
+  flowtable: ['use', 'handle'],
+}
+
+/** The kernel's dumps as they come, without what differs from load to load; elements in an order of their own. */
+async function dumps(netns: NetworkNamespace): Promise<Record<KindName, string[]>> {
+  const connection = new Connection(openSocket({ protocol: NETLINK_NETFILTER, netns }))
+  try {
+    const netfilter = new Netfilter(connection, subsystem.nftables)
+    const dumped: Partial<Record<KindName, string[]>> = {}
+    const sets: { readonly family: Family; readonly table: string; readonly name: string }[] = []
+    for (const [kind, { messages, table }] of Object.entries(kinds) as [KindName, Kind][]) {
+      if (kind === 'elements') continue
+      dumped[kind] = await netfilter.dump(
+        { operation: kind, object: {}, message: messages.get, family: 'unspecified', table, record: {} },
+        (bytes, view, offset, end) => {
+          const at = offset + NFGENMSG_BYTES
+          const family = familyOfNumber(bytes[offset]!)
+          const object = kinds[kind].read(family, table.decode(bytes, view, at, end))
+          if (kind === 'set') sets.push(object as NftSet)
+          return `${family} ${kept(bytes, view, at, end, table, changing[kind]).join(' ')}`
+        },
+      )
+    }
+    dumped.elements = await netfilter.dumps(
+      sets,
+      ({ family, table, name }) => ({
+        operation: 'elements',
+        object: {},
+        message: wire.message.getElements,
+        family,
+        table: wire.elements,
+        record: { table, set: name },
+      }),
+      (bytes, view, offset, end) => {
+        const elements: string[] = []
+        forEachAttribute(view, offset + NFGENMSG_BYTES, end, (type, at, length) => {
+          if ((type & NLA_TYPE_MASK) !== wire.elements.rows.elements.number) return
+          forEachAttribute(view, at, at + length, (_, start, size) => {
+            const parts = kept(bytes, view, start, start + size, wire.element, ['expirationMilliseconds'])
+            elements.push(parts.join(' '))
+          })
+        })
+        return elements
+      },
+      ({ family, table, name }, found) => `${family} ${table} ${name}: ${found.flat().sort().join(', ')}`,
+    )
+    return dumped as Record<KindName, string[]>
+  } finally {
+    connection.close()
+  }
+}
+
+function kept(
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  end: number,
+  table: AttributeTable,
+  without: readonly string[],
+): string[] {
+  const dropped = new Set(without.map((key) => table.rows[key]!.number))
+  const parts: string[] = []
+  forEachAttribute(view, offset, end, (type, at, length) => {
+    if (dropped.has(type & NLA_TYPE_MASK)) return
+    parts.push(`${type}:${Buffer.from(bytes.buffer, bytes.byteOffset + at, length).toString('hex')}`)
+  })
+  return parts
+}
+
+/** What a rule is made of, whatever values it has: expressions with their keys, operators and lengths. */
+function shapeOf(expressions: readonly AnyExpression[]): string {
+  return expressions.map(expressionShape).join(' ')
+}
+
+function expressionShape(expression: AnyExpression): string {
+  const table: AttributeTable | undefined = expressionTables[expression.name as keyof typeof expressionTables]
+  const parts = Object.entries(expression).flatMap(([key, value]: [string, unknown]) => {
+    const type = table?.rows[key]?.type as { readonly names?: object } | undefined
+    if (key === 'name' || /Register$/.test(key)) return []
+    if (type?.names !== undefined || /^(length|offset|size|base|type|level)$/.test(key))
+      return `${key}=${String(value)}`
+    if (value instanceof Uint8Array) return `${key}:${value.length}`
+    if (key === 'expression') return `(${expressionShape(value as AnyExpression)})`
+    if (key === 'expressions') return `(${shapeOf(value as AnyExpression[])})`
+    return key
+  })
+  return `${expression.name}[${parts.join(' ')}]`
+}
+
+/** `payload.base`, of every attribute of every expression that occurs. */
+function attributesOf(expressions: Iterable<AnyExpression>, seen: Set<string>): Set<string> {
+  for (const { name, ...attributes } of expressions) {
+    for (const [key, value] of Object.entries(attributes)) {
+      seen.add(`${name}.${key}`)
+      if (key === 'expression') attributesOf([value as AnyExpression], seen)
+      if (key === 'expressions') attributesOf(value as AnyExpression[], seen)
+    }
+  }
+  return seen
+}
+
+/** What this nft cannot say, and what the kernel says otherwise when it is asked: sets by their names, not by numbers. */
+const unsaid = [
+  'bitwise.secondSourceRegister',
+  'dynset.setId',
+  'hash.setName',
+  'hash.setId',
+  ...['number', 'type', 'flags', 'headerSize', 'expression'].map((key) => `inner.${key}`),
+  ...['isSet', 'milliseconds'].map((key) => `last.${key}`),
+  'lookup.setId',
+  ...['extension', 'revision', 'info'].map((key) => `match.${key}`),
+  'numgen.setName',
+  'numgen.setId',
+  'objref.setId',
+  ...['extension', 'revision', 'info'].map((key) => `target.${key}`),
+  ...['key', 'destinationRegister', 'mode'].map((key) => `tunnel.${key}`),
+]
+/** Expressions of which kernels may lack the module: what the corpus has of them is then refused. */
+const byModule: ReadonlySet<string> = new Set(['queue', 'flow_offload'])
+
+/** What this libnftnl prints otherwise: it has no word for one key. */
+const likeOurs = (text: string): string => text.replaceAll('[ ct load unknown =>', '[ ct load id =>')
+
+/** How long elements have left is another thing for each. */
+const linesOf = (listing: string): string[] => listing.replaceAll(/ expires [\ddhms]+/g, '').split('\n')
+
+void t.test('what nft writes survives reading and sending', { timeout: 120_000 }, async (t) => {
+  const [from, to] = [await place(t), await place(t)]
+  const trial = new Trial(to)
+  await trial.of([...frame, ...things()])
+  const base = [...trial.taken]
+  await trial.of(alone(), base)
+  await trial.of(together(trial.taken), base)
+  for (const [line, reason] of trial.refused) t.comment(`refused: ${line}: ${reason}`)
+  t.equal((await from.nft(['-f', '-'], [...trial.taken, ''].join('\n'))).code, 0)
+  await to.nft(['flush', 'ruleset'])
+  const ruleset = await from.nftables.ruleset()
+  await copy(ruleset, to.nftables)
+
+  await t.test('the dumps are the same bytes', async (t) => {
+    const [one, other] = [await dumps(from.netns), await dumps(to.netns)]
+    for (const kind of Object.keys(kinds) as KindName[]) {
+      const differ = one[kind].flatMap((text, index) => (text === other[kind][index] ? [] : [index]))
+      t.equal(other[kind].length, one[kind].length, `as many ${kind}`)
+      t.same(
+        differ.slice(0, 5).map((index) => other[kind][index]),
+        differ.slice(0, 5).map((index) => one[kind][index]),
+        `${kind}: ${differ.length} of ${one[kind].length} differ`,
+      )
+    }
+  })
+
+  await t.test('and to nft', async (t) => {
+    const [one, other] = await Promise.all([from.nft(['list', 'ruleset']), to.nft(['list', 'ruleset'])])
+    t.match(one, { code: 0, stdout: /table inet t {/ })
+    const [lines, others] = [linesOf(one.stdout), linesOf(other.stdout)]
+    t.same(
+      others.filter((line, index) => line !== lines[index]).slice(0, 5),
+      lines.filter((line, index) => line !== others[index]).slice(0, 5),
+    )
+  })
+
+  await t.test('and printed as nft prints the bytecode', async (t) => {
+    const { code, stdout } = await from.nft(['--debug=netlink', 'list', 'ruleset'])
+    t.equal(code, 0)
+    const theirs = [...stdout.matchAll(/^[a-z\d]+ t \w+ \d+.*\n(?: {2}.*\n)*/gm)].map(([text]) =>
+      likeOurs(text),
+    )
+    const ours = ruleset.rules.map((rule) => `${formatRule(rule)}\n`)
+    t.equal(theirs.length, ours.length)
+    t.same(
+      ours.filter((text, index) => text !== theirs[index]).slice(0, 5),
+      theirs.filter((text, index) => text !== ours[index]).slice(0, 5),
+    )
+  })
+
+  await t.test('of so many shapes', async (t) => {
+    const shapes = new Set(ruleset.rules.map(({ expressions }) => shapeOf(expressions ?? [])))
+    t.comment(`${ruleset.rules.length} rules, ${shapes.size} shapes, ${ruleset.sets.length} sets`)
+    t.ok(shapes.size >= 2000, `${shapes.size} shapes`)
+  })
+
+  await t.test('every attribute of every expression occurs, but these', async (t) => {
+    const seen = attributesOf(
+      ruleset.rules.flatMap(({ expressions }) => expressions ?? []),
+      new Set(),
+    )
+    const unseen: string[] = []
+    for (const [name, table] of Object.entries(expressionTables) as [string, AttributeTable][]) {
+      const keys = table.list.filter(({ type }) => type.padding !== true).map(({ key }) => key)
+      const missing = keys.filter((key) => !seen.has(`${name}.${key}`))
+      t.comment(`${name}: ${keys.map((key) => (missing.includes(key) ? `(${key})` : key)).join(' ')}`)
+      unseen.push(...missing.map((key) => `${name}.${key}`))
+    }
+    t.same(
+      unseen.filter((key) => !byModule.has(key.split('.')[0]!)),
+      unsaid,
+    )
+  })
+})
