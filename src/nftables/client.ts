@@ -50,8 +50,11 @@ export interface Selection {
 
 /** A set or map by its name. */
 export interface SetName {
+  /** Which packets its table is about. */
   readonly family: Family
+  /** The name of its table. */
   readonly table: string
+  /** Its name there. */
   readonly name: string
 }
 

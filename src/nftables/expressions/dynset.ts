@@ -20,7 +20,10 @@ const flags: typeof sentFlags = {
   read(bytes, view, offset, length, record) {
     const told = sentFlags.read(bytes, view, offset, length, record)
     const isSeveral = (record as { readonly expressions?: unknown }).expressions !== undefined
-    return isSeveral && !told.includes('expression') ? [...told, 'expression'] : told
+    if (!isSeveral || told.includes('expression')) return told
+    // In the order in which flags are read: those without a name come last.
+    const named = told.filter((flag) => flag === 'inverted')
+    return [...named, 'expression', ...told.filter((flag) => flag !== 'inverted')]
   },
 }
 
