@@ -14,6 +14,7 @@ import {
   nested,
   NLA_F_NESTED,
   nulString,
+  u32,
   u8,
   type AttributeTable,
   bits,
@@ -47,7 +48,8 @@ const ctExpectation = attributeTable('NFTA_CT_EXPECT', {
   family: attribute(1, 'NFTA_CT_EXPECT_L3PROTO', family16),
   protocol: attribute(2, 'NFTA_CT_EXPECT_L4PROTO', protocol),
   port: attribute(3, 'NFTA_CT_EXPECT_DPORT', be16),
-  timeoutMilliseconds: attribute(4, 'NFTA_CT_EXPECT_TIMEOUT', be32),
+  /** In the host's order, unlike all others (nft_ct_expect_obj_init). */
+  timeoutMilliseconds: attribute(4, 'NFTA_CT_EXPECT_TIMEOUT', u32),
   /** The most expectations at once. */
   size: attribute(5, 'NFTA_CT_EXPECT_SIZE', u8),
 })

@@ -304,6 +304,21 @@ void t.test('what nft writes survives reading and sending', { timeout: 120_000 }
     )
   })
 
+  await t.test('objects say what nft was told', async (t) => {
+    const inIp = ruleset.objects.filter(({ family }) => family === 'ip')
+    const told = Object.fromEntries(inIp.map(({ name, data }) => [name, data]))
+    t.match(told, {
+      c: { packets: 4n, bytes: 200n },
+      partly: { bytes: 25n * 2n ** 20n, consumed: 7n, flags: [] },
+      l: { rate: 400n, unitSeconds: 60, burst: 7, type: 'packets' },
+      lb: { rate: 2n ** 20n, unitSeconds: 1, burst: 512, type: 'bytes', flags: ['inverted'] },
+      h: { helper: 'ftp', family: 'ip', protocol: 'tcp' },
+      tt: { family: 'ip', protocol: 'tcp' },
+      e: { family: 'ip', protocol: 'tcp', port: 5432, timeoutMilliseconds: 3_600_000, size: 12 },
+      sp: { maximumSegmentSize: 1460, windowScale: 9 },
+    })
+  })
+
   await t.test('of so many shapes', async (t) => {
     const shapes = new Set(ruleset.rules.map(({ expressions }) => shapeOf(expressions ?? [])))
     t.comment(`${ruleset.rules.length} rules, ${shapes.size} shapes, ${ruleset.sets.length} sets`)

@@ -175,7 +175,7 @@ const examples: { readonly [Name in keyof typeof expressionTables]: Example } = 
       },
     ],
   },
-  last: { expressions: [{ name: 'last', isSet: 1, milliseconds: 60_000 }] },
+  last: { expressions: [{ name: 'last', isSet: 0, milliseconds: 0 }] },
   limit: {
     expressions: [
       { name: 'limit', rate: 10n, unitSeconds: 60, burst: 5, type: 'packets', flags: ['inverted'] },
