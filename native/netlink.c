@@ -56,7 +56,7 @@ static const napi_type_tag tag = {0x5bd1f4c0a79e4a1du, 0x9c6b3f0e2d8817a4u};
  * what it did, that moment is over long before, and it is told as any other is.
  */
 enum progress { JOB_HURRIED, JOB_DONE, JOB_AWAITED };
-enum { HURRIED_BYTES = 16 * 1024, HURRY_NANOSECONDS = 60000, LOOKS_BETWEEN_CLOCKS = 64 };
+enum { HURRIED_BYTES = 16 * 1024, HURRY_NANOSECONDS = 60000 };
 
 /* An exchange on another thread. */
 struct job {
@@ -427,15 +427,14 @@ static void complete_job(struct completion *completion) {
   drop(socket);
 }
 
+static bool is_done(void *argument) {
+  struct job *job = argument;
+  return atomic_load(&job->progress) == JOB_DONE;
+}
+
 /* Whether it is done before long; if not, it is awaited. */
 static bool is_done_soon(struct job *job) {
-  int64_t until = now_nanoseconds() + HURRY_NANOSECONDS;
-  do {
-    for (int look = 0; look < LOOKS_BETWEEN_CLOCKS; look++) {
-      if (atomic_load(&job->progress) == JOB_DONE) return true;
-      relax();
-    }
-  } while (now_nanoseconds() < until);
+  if (look_out(is_done, job, HURRY_NANOSECONDS)) return true;
   int hurried = JOB_HURRIED;
   return !atomic_compare_exchange_strong(&job->progress, &hurried, JOB_AWAITED);
 }
@@ -453,7 +452,7 @@ static int start_job(struct netlink_socket *socket, struct job *job, const char 
     if (socket->exchange.cancel_fd < 0) return errno;
   }
   *syscall = "pthread_create";
-  bool hurried = job->kind == EXCHANGE_ATOMIC && job->length <= HURRIED_BYTES && workers_hurry();
+  bool hurried = job->kind == EXCHANGE_ATOMIC && job->length <= HURRIED_BYTES && socket->environment->is_parallel;
   atomic_init(&job->progress, hurried ? JOB_HURRIED : JOB_AWAITED);
   int error = worker_run(socket->environment, run_job, job, hurried, &job->worker);
   if (error != 0) return error;

@@ -2,18 +2,16 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "clock.h"
 #include "environment.h"
 #include "thread.h"
 
 /* A program has some sockets; what it does on more of them at once may wait for a thread to be made. */
 enum { MOST_IDLE = 2 };
 /* Between two requests of a program that awaits each of them lies less. */
-enum { LOOKOUT_NANOSECONDS = 100000, LOOKS_BETWEEN_CLOCKS = 64 };
+enum { LOOKOUT_NANOSECONDS = 100000 };
 
 struct worker {
   struct worker *next;
@@ -27,14 +25,9 @@ struct worker {
   bool ending;
 };
 
-static void look_out(struct worker *worker) {
-  int64_t until = now_nanoseconds() + LOOKOUT_NANOSECONDS;
-  do {
-    for (int look = 0; look < LOOKS_BETWEEN_CLOCKS; look++) {
-      if (atomic_load(&worker->run) != NULL) return;
-      relax();
-    }
-  } while (now_nanoseconds() < until);
+static bool has_work(void *argument) {
+  struct worker *worker = argument;
+  return atomic_load(&worker->run) != NULL;
 }
 
 static void *wait_for_work(void *argument) {
@@ -48,7 +41,7 @@ static void *wait_for_work(void *argument) {
     pthread_mutex_unlock(&worker->lock);
     if (run == NULL) return NULL;
     run(work);
-    if (hurried) look_out(worker);
+    if (hurried) look_out(has_work, worker, LOOKOUT_NANOSECONDS);
   }
 }
 
@@ -70,11 +63,6 @@ static int create(struct worker **created) {
   }
   *created = worker;
   return 0;
-}
-
-bool workers_hurry(void) {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
 }
 
 int worker_run(struct environment *environment, void (*run)(void *), void *argument, bool hurried,

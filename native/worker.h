@@ -17,8 +17,6 @@ struct worker;
  */
 int worker_run(struct environment *environment, void (*run)(void *), void *argument, bool hurried,
                struct worker **worker);
-/* Threads run side by side: looking out for each other pays. */
-bool workers_hurry(void);
 /* On the environment's thread: it is kept for the next, or ended if enough are. */
 void worker_idle(struct environment *environment, struct worker *worker);
 /* Ends those that are idle, and waits until they have. */

@@ -11,13 +11,7 @@ import {
   openSocket,
   type Transport,
 } from '../netlink/index.js'
-import {
-  Netfilter,
-  type NetfilterMessage,
-  NFGENMSG_BYTES,
-  readHeader,
-  subsystem,
-} from '../nfnetlink/index.js'
+import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, subsystem } from '../nfnetlink/index.js'
 import { type ConntrackEvent, events, type EventsOptions } from './events.js'
 import { Expectations } from './expectations.js'
 import { compileFilter, type CompiledFilter, type FlowFilter } from './filter.js'
@@ -32,6 +26,7 @@ import {
   newFlow,
   type Prepared,
 } from './input.js'
+import { statisticsOfCpus } from './statistics.js'
 import { conntrack, cpuStatistics, globalStatistics, message } from './wire.js'
 
 /** Where and how a client speaks to the kernel. */
@@ -183,18 +178,12 @@ export class Conntrack {
 
   /** What each processor counted. */
   statistics(options?: CallOptions): Promise<CpuStatistics[]> {
-    return this.#netfilter.dump(
-      {
-        operation: 'conntrack.statistics',
-        message: message.getStatisticsOfCpus,
-        family: 'unspecified',
-        table: cpuStatistics,
-        record: {},
-      },
-      (bytes, view, offset, end) => ({
-        cpu: readHeader(view, offset).resource,
-        ...(cpuStatistics.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<typeof cpuStatistics>),
-      }),
+    const { getStatisticsOfCpus } = message
+    return statisticsOfCpus(
+      this.#netfilter,
+      'conntrack.statistics',
+      getStatisticsOfCpus,
+      cpuStatistics,
       options,
     )
   }

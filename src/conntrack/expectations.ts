@@ -21,6 +21,7 @@ import {
 } from '../nfnetlink/index.js'
 import { familyOfNumber } from './flow.js'
 import { checkedTuple, isFlow, type FlowKey, netfilterFamilyOf, type Prepared } from './input.js'
+import { statisticsOfCpus } from './statistics.js'
 import { familyOfTuple, flatPath, type Tuple } from './tuple.js'
 import { expectation, expectationMessage as message, expectationStatistics } from './wire.js'
 
@@ -159,20 +160,12 @@ export class Expectations {
 
   /** What each processor counted. */
   statistics(options?: CallOptions): Promise<ExpectationStatistics[]> {
-    return this.#netfilter.dump(
-      {
-        operation: 'conntrack.expectations.statistics',
-        message: message.getStatisticsOfCpus,
-        family: 'unspecified',
-        table: expectationStatistics,
-        record: {},
-      },
-      (bytes, view, offset, end) => ({
-        cpu: readHeader(view, offset).resource,
-        ...(expectationStatistics.decode(bytes, view, offset + NFGENMSG_BYTES, end) as Decoded<
-          typeof expectationStatistics
-        >),
-      }),
+    const { getStatisticsOfCpus } = message
+    return statisticsOfCpus(
+      this.#netfilter,
+      'conntrack.expectations.statistics',
+      getStatisticsOfCpus,
+      expectationStatistics,
       options,
     )
   }

@@ -5,7 +5,13 @@ import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OV
 import { type DumpPart, readDumpPart, readInSlices, ReplyMemory } from './dump.js'
 import { kernelErrorOf, replyLost, transportError, TurnMissed } from './failure.js'
 import { Flight, ItemReader, type Landing } from './flight.js'
-import { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
+import {
+  type Acknowledgement,
+  forEachMessage,
+  forEachMessageInSlices,
+  readAcknowledgement,
+  viewOf,
+} from './message.js'
 import { Pace } from './pace.js'
 import {
   type AtomicOutcome,
@@ -136,14 +142,15 @@ export class Connection {
     options?: CallOptions,
   ): AsyncGenerator<T[], void, undefined> {
     options?.signal?.throwIfAborted()
-    let part = await this.#sendDumps({ requests: [request] }, options)
-    for (let attempt = 1; ; attempt++) {
-      const again = await readDumpPart(part, () => undefined, [])
-      if (again.size === 0) break
-      if (attempt === dumpAttempts) throw unsettledDump(request, part.replies)
-      part = await this.#sendDumps({ requests: [request] }, options)
-    }
-    yield* readInSlices(part, read, options?.signal)
+    const first = await this.#sendDumps({ requests: [request] }, options)
+    const whole = await this.#readDumps(
+      first,
+      () => undefined,
+      [],
+      () => undefined,
+      options,
+    )
+    yield* readInSlices(whole, read, options?.signal)
   }
 
   /**
@@ -178,7 +185,11 @@ export class Connection {
       }
       if (landed !== undefined) {
         memory.learn(landed.replies)
-        finished(await this.#readDumps(landed, read, finished, options))
+        const found: T[][] = []
+        // Of several all that were begun are told, for the others are whole.
+        const told = (): unknown => (finished(found).length === 1 ? results[0] : results)
+        await this.#readDumps(landed, read, found, told, options)
+        finished(found)
       }
     }
     return results
@@ -203,26 +214,24 @@ export class Connection {
     }
   }
 
+  /**
+   * Reads a part into `found`, and what of it was interrupted or lost again; returns the last one that was sent. After some
+   * attempts it throws, with what `told` makes of what there is.
+   */
   async #readDumps<T>(
     first: DumpPart,
     read: ReadReply<T>,
-    finished: (found: T[][]) => unknown[],
+    found: T[][],
+    told: () => unknown,
     options: CallOptions | undefined,
-  ): Promise<T[][]> {
-    const found: T[][] = []
+  ): Promise<DumpPart> {
     let part = first
     for (let attempt = 1; ; attempt++) {
       const again = await readDumpPart(part, read, found)
-      if (again.size === 0) return found
+      if (again.size === 0) return part
       if (attempt === dumpAttempts) {
         const [position] = again
-        const results = finished(found)
-        // Of several all that were begun, for the others are whole.
-        throw unsettledDump(
-          part.requests[position!]!,
-          part.replies,
-          results.length === 1 ? results[0] : results,
-        )
+        throw unsettledDump(part.requests[position!]!, part.replies, told())
       }
       part = await this.#sendDumps({ ...part, again }, options)
     }
@@ -503,11 +512,10 @@ async function readAtomic<T>(
   const failures: { readonly index: number; readonly error: KernelError }[] = []
   const acknowledged = new Set<number>()
   const results: { readonly index: number; readonly result: T }[] = []
-  const slices = new Slices()
-  const visit = (type: number, flags: number, sequence: number, offset: number, end: number): boolean => {
+  await forEachMessageInSlices(bytes, view, (type, flags, sequence, offset, end) => {
     const index = sequence - first
     const request = requests[index]
-    if (request === undefined) return false
+    if (request === undefined) return
     if (type === NLMSG_ERROR) {
       const answer = readAcknowledgement(bytes, view, type, flags, offset, end)
       if (answer.errno === 0) acknowledged.add(index)
@@ -516,12 +524,7 @@ async function readAtomic<T>(
       const result = read(bytes, view, offset, end, type)
       if (result !== undefined) results.push({ index, result })
     }
-    return slices.isOver
-  }
-  for (let at = forEachMessage(bytes, view, visit); at < bytes.length;) {
-    await slices.next()
-    at = forEachMessage(bytes, view, visit, at)
-  }
+  })
   return { failures, acknowledged, results, lost }
 }
 

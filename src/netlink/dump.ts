@@ -9,7 +9,7 @@ import {
   NLMSG_NOOP,
 } from './constants.js'
 import { kernelErrorOf } from './failure.js'
-import { forEachMessage, readAcknowledgement, viewOf } from './message.js'
+import { forEachMessage, forEachMessageInSlices, readAcknowledgement, viewOf } from './message.js'
 import { type ReadReply, type Request, rewrite } from './request.js'
 import type { Replies } from './transport.js'
 
@@ -34,11 +34,10 @@ export async function readDumpPart<T>(
   const interrupted = new Set<number>()
   const positions = [...requests.keys()].filter((position) => sent?.has(position) !== false)
   for (const position of positions) results[position] = []
-  const slices = new Slices()
-  const visit = (type: number, flags: number, sequence: number, offset: number, end: number): boolean => {
+  await forEachMessageInSlices(bytes, view, (type, flags, sequence, offset, end) => {
     const position = sequence - first
     const request = requests[position]
-    if (request === undefined || settled.has(position)) return false
+    if (request === undefined || settled.has(position)) return
     if ((flags & NLM_F_DUMP_INTR) !== 0) interrupted.add(position)
     if (type === NLMSG_ERROR || type === NLMSG_DONE) {
       settled.add(position)
@@ -52,12 +51,7 @@ export async function readDumpPart<T>(
       const result = read(bytes, view, offset, end, type)
       if (result !== undefined) results[position]?.push(result)
     }
-    return slices.isOver
-  }
-  for (let at = forEachMessage(bytes, view, visit); at < bytes.length;) {
-    await slices.next()
-    at = forEachMessage(bytes, view, visit, at)
-  }
+  })
   // Which parts were dropped for want of buffer is unknown: nothing was changed by reading, so all are read again.
   if (replies.lost) return new Set(positions)
   for (const position of positions) {

@@ -60,6 +60,9 @@ function attributeOf(
   }
 }
 
+/** What helps against EPERM, where a network namespace is what is asked for. */
+export const permissionHint = 'Needs CAP_NET_ADMIN in the user namespace that owns the network namespace'
+
 /** The answer was dropped by a full receive buffer: the change may have been applied. */
 export function replyLost(target: Target): KernelError {
   return new KernelError({

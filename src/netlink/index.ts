@@ -3,7 +3,7 @@ export { type Decode, type Encode, forEachAttribute, pathAtOffset } from './code
 export { Connection } from './connection.js'
 export * from './constants.js'
 export { eventsOf } from './events.js'
-export { type Target } from './failure.js'
+export { permissionHint, type Target } from './failure.js'
 export { type Acknowledgement, forEachMessage, readAcknowledgement, viewOf } from './message.js'
 export type { AtomicOutcome, BatchCodec, BatchOutcome, CallOptions, ReadReply, Request } from './request.js'
 export { openSocket, type SocketOptions } from './socket.js'

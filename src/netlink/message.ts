@@ -1,4 +1,5 @@
 import { MalformedMessageError } from '../errors/index.js'
+import { Slices } from '../slices.js'
 import { forEachAttribute } from './codec.js'
 import {
   hostIsLittleEndian,
@@ -54,6 +55,23 @@ export function forEachMessage(
   }
   if (at < size) throw new MalformedMessageError(`${size - at} bytes after the last message`, at)
   return size
+}
+
+/** The same over all of a reply, however long, with the event loop let in between. */
+export async function forEachMessageInSlices(
+  bytes: Uint8Array,
+  view: DataView,
+  visit: (type: number, flags: number, sequence: number, offset: number, end: number) => void,
+): Promise<void> {
+  const slices = new Slices()
+  const step = (type: number, flags: number, sequence: number, offset: number, end: number): boolean => {
+    visit(type, flags, sequence, offset, end)
+    return slices.isOver
+  }
+  for (let at = forEachMessage(bytes, view, step); at < bytes.length;) {
+    await slices.next()
+    at = forEachMessage(bytes, view, step, at)
+  }
 }
 
 /** What NLMSG_ERROR and NLMSG_DONE say. Source: include/uapi/linux/netlink.h, `struct nlmsgerr`, `enum nlmsgerr_attrs`. */

@@ -13,6 +13,7 @@ import {
   type Connection,
   hostIsLittleEndian,
   NLM_F_ACK,
+  permissionHint,
   type ReadReply,
   type Request,
   type Target,
@@ -225,7 +226,7 @@ function begin(
 }
 
 const hints: Readonly<Record<number, string>> = {
-  [-1]: 'Needs CAP_NET_ADMIN in the user namespace that owns the network namespace',
+  [-1]: permissionHint,
   [-95]: 'The kernel lacks this part of netfilter, or it cannot load its module from here',
 }
 

@@ -189,12 +189,7 @@ export class Nftables {
 
   /** Sets and maps, without their elements. */
   sets(selection?: Selection, options?: CallOptions): Promise<NftSet[]> {
-    return this.#list(
-      'set',
-      selection,
-      selection?.table === undefined ? {} : { table: selection.table },
-      options,
-    )
+    return this.#list('set', selection, { table: selection?.table }, options)
   }
 
   /**
@@ -216,12 +211,7 @@ export class Nftables {
 
   /** Stateful objects. */
   objects(selection?: Selection, options?: CallOptions): Promise<NftObject[]> {
-    return this.#list(
-      'object',
-      selection,
-      selection?.table === undefined ? {} : { table: selection.table },
-      options,
-    )
+    return this.#list('object', selection, { table: selection?.table }, options)
   }
 
   /** Flowtables. */
@@ -408,10 +398,7 @@ export class Nftables {
     return found.filter((object) => name(object) === table)
   }
 
-  #elements(
-    sets: readonly { readonly family: Family; readonly table: string; readonly name: string }[],
-    options: CallOptions | undefined,
-  ): Promise<Elements[]> {
+  #elements(sets: readonly SetName[], options: CallOptions | undefined): Promise<Elements[]> {
     return this.#netfilter.dumps(
       sets,
       ({ family, table, name }) => ({

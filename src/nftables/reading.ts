@@ -11,8 +11,6 @@ export interface ReadObject<K extends KindName = KindName> {
   readonly object: Outputs[K]
   /** It was deleted (of events). */
   readonly isGone: boolean
-  /** The low 16 bits of the generation that it was read in. */
-  readonly generation: number
 }
 
 const byMessage = new Map<number, readonly [kind: KindName, isGone: boolean]>()
@@ -34,13 +32,7 @@ export function readObject(
   const found = byMessage.get(type & 0xff)
   if (found === undefined) return undefined
   const [kind, isGone] = found
-  const { family, resource } = readHeader(view, offset)
-  const { table } = kinds[kind]
-  const record = table.decode(bytes, view, offset + NFGENMSG_BYTES, end)
-  return {
-    kind,
-    object: kinds[kind].read(familyOfNumber(family), record),
-    isGone,
-    generation: resource,
-  }
+  const { family } = readHeader(view, offset)
+  const record = kinds[kind].table.decode(bytes, view, offset + NFGENMSG_BYTES, end)
+  return { kind, object: kinds[kind].read(familyOfNumber(family), record), isGone }
 }

@@ -147,7 +147,7 @@ export class Transaction {
       options,
     )
     if (failures.length > 0) {
-      if (await this.#isDestroyUnknown(failures, operationOf)) {
+      if (this.#isDestroyUnknown(failures, operationOf)) {
         return (await this.#withoutDestroy()).commit(options)
       }
       throw failureOf(failures, operationOf, this.#operations)
@@ -169,13 +169,8 @@ export class Transaction {
   }
 
   /** Before 6.3 the messages for it have no number: EINVAL (nfnetlink_rcv_batch), and for nothing else of them. */
-  // eslint-disable-next-line @typescript-eslint/require-await -- looks at the kernel only if it must
-  async #isDestroyUnknown(
-    failures: readonly CommitFailure[],
-    operationOf: readonly number[],
-  ): Promise<boolean> {
-    const destroys = this.#operations.filter(({ verb }) => verb === 'destroy')
-    if (destroys.length === 0) return false
+  #isDestroyUnknown(failures: readonly CommitFailure[], operationOf: readonly number[]): boolean {
+    if (this.#operations.every(({ verb }) => verb !== 'destroy')) return false
     const refused = new Set(
       failures.filter(({ error }) => isKernelError(error, 'EINVAL')).map(({ index }) => operationOf[index]),
     )

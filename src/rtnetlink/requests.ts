@@ -9,6 +9,7 @@ import {
   NLM_F_EXCL,
   NLM_F_REPLACE,
   NLMSG_HDRLEN,
+  permissionHint,
   type ReadReply,
   type Request,
   type Structure,
@@ -128,7 +129,7 @@ function relocated({ value, expected }: ValidationError, path: string): Validati
 
 function generalHint({ errno }: Acknowledgement): string | undefined {
   if (errno !== EPERM) return undefined
-  return 'Needs CAP_NET_ADMIN in the user namespace that owns the network namespace'
+  return permissionHint
 }
 
 /** The result, or undefined where the kernel has no such object. */

@@ -14,6 +14,7 @@ import {
   Connection,
   NETLINK_SOCK_DIAG,
   openSocket,
+  permissionHint,
   type Request,
   type StructureInput,
   type Transport,
@@ -182,8 +183,7 @@ function destroyRequest(socket: SocketKey): Request {
   return {
     operation: 'sockdiag.destroy',
     object: { protocol, localAddress, localPort, remoteAddress, remotePort },
-    hint: ({ errno }) =>
-      errno === -1 ? 'Needs CAP_NET_ADMIN in the user namespace that owns the network namespace' : undefined,
+    hint: ({ errno }) => (errno === -1 ? permissionHint : undefined),
     write: (writer, flags, sequence) =>
       write(writer, message.destroy, flags, sequence, 'socket', {
         family,

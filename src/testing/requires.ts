@@ -112,25 +112,24 @@ function ipvsReason(netns: NetworkNamespace): string | undefined {
 }
 
 function nftablesReason(netns: NetworkNamespace): string | undefined {
-  // NFT_MSG_GETGEN of the subsystem NFNL_SUBSYS_NFTABLES; behind it `struct nfgenmsg`, all zero.
-  const errno = ask(netns, NETLINK_NETFILTER, (10 << 8) | 16, NLM_F_ACK, (writer) =>
-    writer.append(new Uint8Array(4)),
-  )
-  if (errno === 0) return undefined
-  return errno === -1
-    ? 'needs CAP_NET_ADMIN in the user namespace of the network namespace'
-    : 'needs nf_tables in the kernel (module nf_tables)'
+  // NFT_MSG_GETGEN of the subsystem NFNL_SUBSYS_NFTABLES.
+  return netfilterReason(netns, (10 << 8) | 16, 'nf_tables in the kernel (module nf_tables)')
 }
 
 function conntrackReason(netns: NetworkNamespace): string | undefined {
-  // IPCTNL_MSG_CT_GET_STATS of the subsystem NFNL_SUBSYS_CTNETLINK; behind it `struct nfgenmsg`, all zero.
-  const errno = ask(netns, NETLINK_NETFILTER, (1 << 8) | 5, NLM_F_ACK, (writer) =>
-    writer.append(new Uint8Array(4)),
+  // IPCTNL_MSG_CT_GET_STATS of the subsystem NFNL_SUBSYS_CTNETLINK.
+  return netfilterReason(
+    netns,
+    (1 << 8) | 5,
+    'connection tracking in the kernel (module nf_conntrack_netlink)',
   )
+}
+
+/** Behind the header stands `struct nfgenmsg`, all zero. */
+function netfilterReason(netns: NetworkNamespace, type: number, what: string): string | undefined {
+  const errno = ask(netns, NETLINK_NETFILTER, type, NLM_F_ACK, (writer) => writer.append(new Uint8Array(4)))
   if (errno === 0) return undefined
-  return errno === -1
-    ? 'needs CAP_NET_ADMIN in the user namespace of the network namespace'
-    : 'needs connection tracking in the kernel (module nf_conntrack_netlink)'
+  return errno === -1 ? 'needs CAP_NET_ADMIN in the user namespace of the network namespace' : `needs ${what}`
 }
 
 function linkReason(netns: NetworkNamespace, kind: LinkKind): string | undefined {

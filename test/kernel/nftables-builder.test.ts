@@ -1,8 +1,5 @@
 /** Rules of the builder beside the same rules of Debian's nft: both lists are to say the same. */
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
-import { NetworkNamespace } from '../../src/net/index.js'
+import t from 'tap'
 import {
   accept,
   addRule,
@@ -47,23 +44,7 @@ import {
   VerdictMap,
   vmap,
 } from '../../src/nftables/builder/index.js'
-import { Nftables } from '../../src/nftables/index.js'
-
-const run = promisify(execFile)
-
-async function place(t: Test) {
-  const netns = NetworkNamespace.create()
-  const nftables = await Nftables.open({ netns })
-  t.teardown(() => {
-    nftables.close()
-    netns.close()
-  })
-  const nft = async (...args: readonly string[]): Promise<string> => {
-    const { stdout } = await run('nsenter', [`--net=/proc/${process.pid}/fd/${netns.fd}`, 'nft', ...args])
-    return stdout
-  }
-  return { nftables, nft }
-}
+import { place } from './nft.js'
 
 const family = 'inet'
 const table = 't'
@@ -88,6 +69,10 @@ const seen = new NamedMap({ ...where, name: 'seen' }, types.ipv4Addr, types.mark
   flags: ['timeout', 'dynamic'],
   size: 50,
 })
+const ports = new NamedMap({ ...where, name: 'ports' }, types.ipv4Addr, types.inetService, {
+  flags: ['timeout', 'dynamic'],
+  size: 50,
+})
 
 const setsOfNft = `
   set clients { type ipv4_addr; size 100; flags dynamic,timeout; }
@@ -97,6 +82,7 @@ const setsOfNft = `
   map marks { type inet_service : mark; elements = { 80 : 0x1, 443 : 0x2 } }
   map backends { type ipv4_addr : ipv4_addr . inet_service; elements = { 10.0.0.9 : 10.9.9.9 . 8080 } }
   map seen { type ipv4_addr : mark; size 50; flags dynamic,timeout; }
+  map ports { type ipv4_addr : inet_service; size 50; flags dynamic,timeout; }
 `
 
 /** What nft writes, and what the builder does. */
@@ -157,6 +143,11 @@ const rules: Readonly<Record<string, readonly [nft: string, ...parts: readonly P
     [
       'update @seen { ip saddr timeout 1m : meta mark }',
       putEntry('update', seen, ip.saddr, meta.mark, { timeoutMilliseconds: 60_000 }),
+    ],
+    // What the value needs is asked before the key is loaded: both take registers.
+    [
+      'update @ports { ip saddr timeout 1m : tcp dport }',
+      putEntry('update', ports, ip.saddr, tcp.dport, { timeoutMilliseconds: 60_000 }),
     ],
     [
       'meta mark set jhash ip saddr mod 16 seed 0x7',
@@ -249,7 +240,7 @@ t.test('what the builder makes is what nft makes', async (t) => {
     priority: 'mangle',
     policy: 'accept',
   })
-  for (const set of [clients, networks, pairs, verdicts, marks, backends, seen])
+  for (const set of [clients, networks, pairs, verdicts, marks, backends, seen, ports])
     transaction.add('set', set.input)
   transaction.add('elements', networks.elementsOf(['10.0.0.1', '10.0.0.2']))
   transaction.add('elements', pairs.elementsOf([['10.0.0.1', 80]]))

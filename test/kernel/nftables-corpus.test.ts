@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import t, { type Test } from 'tap'
-import { NetworkNamespace } from '../../src/net/index.js'
+import type { NetworkNamespace } from '../../src/net/index.js'
 import {
   type AttributeTable,
   Connection,
@@ -19,30 +19,30 @@ import { expressionTables } from '../../src/nftables/expressions/index.js'
 import { type Family, familyOfNumber } from '../../src/nftables/hooks.js'
 import { type Kind, type KindName, kinds } from '../../src/nftables/kinds.js'
 import { formatRule } from '../../src/nftables/bytecode.js'
-import { Nftables, type NftSet, type Ruleset } from '../../src/nftables/index.js'
+import { type Nftables, type NftSet } from '../../src/nftables/index.js'
 import * as wire from '../../src/nftables/wire.js'
+import { copy, nftIn, place as plainPlace } from './nft.js'
 import { alone, frame, things, together } from './nftables-corpus.js'
+
+/** What it says, and whether it did it. */
+interface Said {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
 
 interface Place {
   readonly netns: NetworkNamespace
   readonly nftables: Nftables
-  /** @throws never: what it says, and whether it did it. */
-  nft(
-    args: readonly string[],
-    input?: string,
-  ): Promise<{ code: number | null; stdout: string; stderr: string }>
+  nft(args: readonly string[], input?: string): Promise<Said>
 }
 
+/** Of nft it is told how it ends, too: some lines it refuses, and over some it ends by a signal. */
 async function place(t: Test): Promise<Place> {
-  const netns = NetworkNamespace.create()
-  const nftables = await Nftables.open({ netns })
-  t.teardown(() => {
-    nftables.close()
-    netns.close()
-  })
+  const { netns, nftables } = await plainPlace(t)
   const nft: Place['nft'] = (args, input = '') =>
     new Promise((resolve, reject) => {
-      const child = spawn('nsenter', [`--net=/proc/${process.pid}/fd/${netns.fd}`, 'nft', ...args])
+      const child = spawn(...nftIn(netns, args))
       let [stdout, stderr] = ['', '']
       child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
       child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
@@ -105,19 +105,6 @@ function refusedLines(stderr: string, lines: readonly string[], before: number):
     bad.set(index, reason)
   }
   return bad
-}
-
-/** Into a transaction as it was read. */
-async function copy({ tables, objects, chains, sets, elements, rules, flowtables }: Ruleset, to: Nftables) {
-  const transaction = to.transaction()
-  for (const table of tables) transaction.add('table', table)
-  for (const object of objects) transaction.add('object', object)
-  for (const flowtable of flowtables) transaction.add('flowtable', flowtable)
-  for (const chain of chains) transaction.add('chain', chain)
-  for (const [index, set] of sets.entries()) transaction.add('set', { ...set, id: index + 1 })
-  for (const part of elements) if (part.elements.length > 0) transaction.add('elements', part)
-  for (const rule of rules) transaction.add('rule', rule)
-  await transaction.commit()
 }
 
 /** What differs from load to load: handles, how often something is used, how long it lasts. */

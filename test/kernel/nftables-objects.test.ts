@@ -1,7 +1,6 @@
 /** Every object, expression and verb of nf_tables once, as the running kernel takes and tells it; nft is not asked. */
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { isBatchError, isKernelError } from '../../src/errors/index.js'
-import { NetworkNamespace } from '../../src/net/index.js'
 import { expressionTables } from '../../src/nftables/expressions/index.js'
 import {
   type ChainInput,
@@ -12,17 +11,7 @@ import {
   type SetInput,
 } from '../../src/nftables/index.js'
 import { objectTables } from '../../src/nftables/objects.js'
-
-/** A namespace with a client, gone at the end of the test. */
-async function place(t: Test): Promise<Nftables> {
-  const netns = NetworkNamespace.create()
-  const nftables = await Nftables.open({ netns })
-  t.teardown(() => {
-    nftables.close()
-    netns.close()
-  })
-  return nftables
-}
+import { place } from './nft.js'
 
 /** What the kernel says of it: nothing, or that it lacks the module (which it says in two ways). */
 async function lacks(work: Promise<unknown>): Promise<boolean> {
@@ -344,7 +333,7 @@ t.test('every expression is taken, and told as it was sent', async (t) => {
   t.same(Object.keys(examples).sort(), Object.keys(expressionTables).sort())
   const lacking: string[] = []
   for (const [name, { chain, expressions }] of Object.entries<Example>(examples)) {
-    const nftables = await place(t)
+    const { nftables } = await place(t)
     await ground(nftables, chain)
     const where = { family: chain?.family ?? family, table: 't' } as const
     const rule = nftables.transaction().add('rule', { ...where, chain: 'c', expressions })
@@ -361,7 +350,7 @@ t.test('every expression is taken, and told as it was sent', async (t) => {
 })
 
 t.test('every type of object is taken, and told as it was sent', async (t) => {
-  const nftables = await place(t)
+  const { nftables } = await place(t)
   await nftables
     .transaction()
     .add('table', { family, name: 't' })
@@ -411,7 +400,7 @@ t.test('every type of object is taken, and told as it was sent', async (t) => {
 })
 
 t.test('sets of every kind are taken, and told as they were sent', async (t) => {
-  const nftables = await place(t)
+  const { nftables } = await place(t)
   await nftables
     .transaction()
     .add('table', { family, name: 't' })
@@ -503,7 +492,7 @@ t.test('sets of every kind are taken, and told as they were sent', async (t) => 
 })
 
 t.test('what counted is told once, and counts from zero', async (t) => {
-  const nftables = await place(t)
+  const { nftables } = await place(t)
   const counted = { name: 'counter', packets: 3n, bytes: 300n } as const
   const key = (last: number): Uint8Array => Uint8Array.of(10, 0, 0, last)
   await nftables
@@ -553,7 +542,7 @@ t.test('what counted is told once, and counts from zero', async (t) => {
 })
 
 t.test('chains and sets of a transaction are referred to before they have a handle', async (t) => {
-  const nftables = await place(t)
+  const { nftables } = await place(t)
   await nftables
     .transaction()
     .add('table', { family, name: 't' })
@@ -602,7 +591,7 @@ t.test('chains and sets of a transaction are referred to before they have a hand
 })
 
 t.test('base chains of devices, by their names and by what these begin with', async (t) => {
-  const nftables = await place(t)
+  const { nftables } = await place(t)
   const where = { family: 'netdev', table: 't' } as const
   await nftables
     .transaction()
@@ -632,7 +621,7 @@ t.test('base chains of devices, by their names and by what these begin with', as
 })
 
 t.test('a flowtable of a device is taken, and told as it was sent', async (t) => {
-  const nftables = await place(t)
+  const { nftables } = await place(t)
   const flowtable = { ...inTable, name: 'f', priority: 5, devices: ['lo'], flags: ['counter'] } as const
   await nftables.transaction().add('table', { family, name: 't' }).commit()
   const isLacking = await lacks(nftables.transaction().create('flowtable', flowtable).commit())

@@ -1,46 +1,14 @@
 /** nf_tables of the running kernel, in namespaces of our own; what Debian's nft says of it is the judge. */
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { isBatchError } from '../../src/errors/index.js'
-import { NetworkNamespace } from '../../src/net/index.js'
 import { Nftables, type Ruleset } from '../../src/nftables/index.js'
-
-const run = promisify(execFile)
-
-/** A namespace with a client, gone at the end of the test. */
-async function place(t: Test) {
-  const netns = NetworkNamespace.create()
-  const nftables = await Nftables.open({ netns })
-  t.teardown(() => {
-    nftables.close()
-    netns.close()
-  })
-  const nft = async (...args: readonly string[]): Promise<string> => {
-    const { stdout } = await run('nsenter', [`--net=/proc/${process.pid}/fd/${netns.fd}`, 'nft', ...args])
-    return stdout
-  }
-  return { netns, nftables, nft }
-}
+import { copy, place } from './nft.js'
 
 function failure(work: Promise<unknown>): Promise<unknown> {
   return work.then(
     () => undefined,
     (error: unknown) => error,
   )
-}
-
-/** Into a transaction as it was read. */
-async function copy({ tables, objects, chains, sets, elements, rules, flowtables }: Ruleset, to: Nftables) {
-  const transaction = to.transaction()
-  for (const table of tables) transaction.add('table', table)
-  for (const object of objects) transaction.add('object', object)
-  for (const flowtable of flowtables) transaction.add('flowtable', flowtable)
-  for (const chain of chains) transaction.add('chain', chain)
-  for (const [index, set] of sets.entries()) transaction.add('set', { ...set, id: index + 1 })
-  for (const part of elements) if (part.elements.length > 0) transaction.add('elements', part)
-  for (const rule of rules) transaction.add('rule', rule)
-  await transaction.commit()
 }
 
 const script = `

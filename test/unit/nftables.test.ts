@@ -12,6 +12,7 @@ import {
   type UnknownExpression,
 } from '../../src/nftables/index.js'
 import { devices } from '../../src/nftables/values.js'
+import { kinds } from '../../src/nftables/kinds.js'
 import { generation, rule, table as tableAttributes } from '../../src/nftables/wire.js'
 import { type FakeAnswer, FakeKernel, fakeReply, type FakeRequest } from '../../src/testing/index.js'
 
@@ -116,6 +117,32 @@ t.test('what is wrong with the whole is told of the whole', async (t) => {
     code: 'ERESTART',
     kernelMessage: /changed since that generation/,
   })
+})
+
+t.test('before Linux 6.3 what is to be destroyed is looked for, and deleted if it is there', async (t) => {
+  const { delete: deleteTable, destroy: destroyTable, get: getTable } = kinds.table.messages
+  const about = (message: number): number => (10 << 8) | message
+  const { kernel, nftables } = await open((request) => {
+    if (request.type === about(destroyTable)) return { code: 'EINVAL' }
+    if (request.type !== about(getTable)) return undefined
+    const { name } = request.decode(tableAttributes, attributesAt)
+    if (name !== 'there') return { code: 'ENOENT' }
+    return [fakeReply(tableAttributes, { name }, { type: newTable, header: new Uint8Array(4) })]
+  })
+  await nftables
+    .transaction()
+    .destroy('table', { family: 'inet', name: 'nowhere' })
+    .destroy('table', { family: 'inet', name: 'there' })
+    .add('table', { family: 'inet', name: 'new' })
+    .commit()
+  const last = kernel.requests.slice(kernel.requests.findLastIndex(({ type }) => type === begin))
+  t.same(
+    last.slice(1, -1).map((request) => [request.type, request.decode(tableAttributes, attributesAt).name]),
+    [
+      [about(deleteTable), 'there'],
+      [newTable, 'new'],
+    ],
+  )
 })
 
 t.test('no answer, and one of which some was lost', async (t) => {

@@ -111,20 +111,31 @@ export class Field<Value> {
         if (type.prefix === undefined)
           throw new ValidationError(type.name, prefix, 'a type that has prefixes')
         const { first, length } = type.prefix(prefix)
-        this.loadInto(firstRegister, rule)
-        rule.push(
-          {
-            name: 'bitwise',
-            sourceRegister: firstRegister,
-            destinationRegister: firstRegister,
-            length: type.bytes,
-            mask: maskOf(length, type.bytes),
-            xor: new Uint8Array(type.bytes),
-          },
-          { name: 'cmp', sourceRegister: firstRegister, operation, data: first },
-        )
+        this.compareMasked(rule, maskOf(length, type.bytes), operation, first)
       },
     }
+  }
+
+  /** Compares those bits of it that the mask has. */
+  protected compareMasked(
+    rule: RuleBuilder,
+    mask: Uint8Array,
+    operation: '==' | '!=',
+    data: Uint8Array,
+  ): void {
+    const length = mask.length
+    this.loadInto(firstRegister, rule)
+    rule.push(
+      {
+        name: 'bitwise',
+        sourceRegister: firstRegister,
+        destinationRegister: firstRegister,
+        length,
+        mask,
+        xor: new Uint8Array(length),
+      },
+      { name: 'cmp', sourceRegister: firstRegister, operation, data },
+    )
   }
 
   #compare(operation: '==' | '!=', value: Value): Part {
@@ -165,18 +176,7 @@ export class FlagField<Name extends string> extends Field<Name | number> {
         const { type } = this
         const mask = new Uint8Array(type.bytes)
         for (const name of names) type.encode(name).forEach((bits, index) => (mask[index]! |= bits))
-        this.loadInto(firstRegister, rule)
-        rule.push(
-          {
-            name: 'bitwise',
-            sourceRegister: firstRegister,
-            destinationRegister: firstRegister,
-            length: type.bytes,
-            mask,
-            xor: new Uint8Array(type.bytes),
-          },
-          { name: 'cmp', sourceRegister: firstRegister, operation: '!=', data: new Uint8Array(type.bytes) },
-        )
+        this.compareMasked(rule, mask, '!=', new Uint8Array(type.bytes))
       },
     }
   }
