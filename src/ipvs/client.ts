@@ -157,7 +157,7 @@ export class Ipvs {
    * are deleted by somebody at the same moment: the kernel counts where it was. `service()` is sure of one.
    */
   async services(options?: CallOptions): Promise<Service[]> {
-    return distinctOfMany(await this.#family.dump(listServices, readService, options), serviceIdentity)
+    return distinctOfMany(await this.#family.dump(listServices, readService, options), serviceName)
   }
 
   /** Every service with its destinations; as sure as `services()` and `destinations()` are. */
@@ -505,12 +505,10 @@ function listDestinationsOf(read: Service): GenericCommand {
 
 // What was read is spelled in one way: no need to parse it again, as `serviceId` and `destinationId` do.
 
-const serviceIdentity: Identity<Service> = {
-  nameOf: (read) =>
-    read.firewallMark === undefined
-      ? `${read.protocol} ${read.address} ${read.port}`
-      : `${read.family} ${read.firewallMark}`,
-  isSame: (a, b) => serviceIdentity.nameOf(a) === serviceIdentity.nameOf(b),
+function serviceName(read: Service): string {
+  return read.firewallMark === undefined
+    ? `${read.protocol} ${read.address} ${read.port}`
+    : `${read.family} ${read.firewallMark}`
 }
 
 const destinationIdentity: Identity<Destination> = {

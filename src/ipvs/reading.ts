@@ -41,7 +41,7 @@ export function distinct<T>(read: T[], { nameOf, isSame }: Identity<T>): T[] {
 }
 
 /** The same for a whole table, in slices. */
-export async function distinctOfMany<T>(read: T[], { nameOf }: Identity<T>): Promise<T[]> {
+export async function distinctOfMany<T>(read: T[], nameOf: (entry: T) => string): Promise<T[]> {
   const seen = new Set<string>()
   const first: T[] = []
   const slices = new Slices()
