@@ -1,4 +1,4 @@
-/** Addresses, prefixes: text and bytes. Pure. */
+/** Addresses, prefixes, protocols: text and what stands on the wire. Pure. */
 export {
   type AddressFamily,
   canonicalAddress,
@@ -12,6 +12,7 @@ export {
   writeIPv4,
   writeIPv6,
 } from './ip.js'
+export { ipProtocols } from './protocols.js'
 export {
   lengthOfDotted,
   lengthOfNetmask,

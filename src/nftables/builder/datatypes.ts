@@ -3,7 +3,7 @@
  * stands in packets, the host's for what the kernel computes. Numbers of types are nft's (include/datatype.h there): the
  * kernel keeps them with sets and does not look at them, nft prints by them.
  */
-import { isIPv4, isIPv6, parseAddress, parsePrefix } from '../../address/index.js'
+import { ipProtocols, isIPv4, isIPv6, parseAddress, parsePrefix } from '../../address/index.js'
 import { ValidationError } from '../../errors/index.js'
 import { hostIsLittleEndian } from '../../netlink/index.js'
 
@@ -101,18 +101,7 @@ export const ipv6Addr = address('ipv6_addr', 8, 16, isIPv6)
 /** A port. */
 export const inetService = numeric('inet_service', 13, 2, 'network')
 /** A protocol by name or number. */
-export const inetProto = withNames(numeric('inet_proto', 12, 1, 'network'), {
-  icmp: 1,
-  tcp: 6,
-  udp: 17,
-  dccp: 33,
-  gre: 47,
-  esp: 50,
-  ah: 51,
-  icmpv6: 58,
-  sctp: 132,
-  udplite: 136,
-})
+export const inetProto = withNames(numeric('inet_proto', 12, 1, 'network'), ipProtocols)
 /** ipv4 or ipv6. */
 export const nfProto = withNames(numeric('nf_proto', 2, 1, 'host'), { ipv4: 2, ipv6: 10 })
 /** What a frame carries. */
