@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { diagnose, type Diagnosis, type Finding, type Level } from '../ipvs/diagnose.js'
-import type { Netns } from '../net/index.js'
+import { netnsOf } from './netns.js'
 
 const usage = `Usage: viaduct doctor [--netns NAME|PATH] [--no-load] [--json]
 
@@ -62,10 +62,6 @@ export async function doctor(
         }),
   )
   return diagnosis.ready ? 0 : 1
-}
-
-function netnsOf(text: string | undefined): Netns | undefined {
-  return text?.includes('/') === true ? { path: text } : text
 }
 
 export interface Format {

@@ -1,20 +1,48 @@
 /** `viaduct …`: says which command is meant, and loads that one alone. */
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
-import type { Streams } from './ipvsadm/index.js'
+import { netnsOf } from './netns.js'
+import type { Streams } from './streams.js'
 
 const usage = `Usage: viaduct [--netns NAME|FILE] COMMAND …
 
   ipvsadm …    as ipvsadm(8): virtual services and real servers of the kernel (\`viaduct ipvsadm -h\`)
+  conntrack …  flows that the kernel tracks: list, count, delete, watch (\`viaduct conntrack --help\`)
+  nft …        the packet filter: list, monitor, trace (\`viaduct nft --help\`)
   doctor       tells what IPVS needs here, what is there, and what to do about the rest
 
   --netns      the network namespace to work in: a name of \`ip netns\`, or a file
   --version    prints the version
   --help       prints this
+
+Examples
+  viaduct ipvsadm -Ln
+  viaduct conntrack list --proto tcp --dport 443
+  viaduct conntrack delete --reply-src 10.0.0.7
+  viaduct --netns blue nft list ruleset
+  viaduct nft trace
 `
 
+type Run = (words: readonly string[], streams: Streams, netns: string | undefined) => Promise<number>
+
+const commands: Readonly<Record<string, Run>> = {
+  ipvsadm: (words, streams, netns) => ipvsadm(words, streams, 'viaduct ipvsadm', netns),
+  async conntrack(words, streams, netns) {
+    const { run } = await import('./conntrack/index.js')
+    return run(words, streams, { netns: netnsOf(netns) })
+  },
+  async nft(words, streams, netns) {
+    const { run } = await import('./nft/index.js')
+    return run(words, streams, { netns: netnsOf(netns) })
+  },
+  async doctor(words, _streams, netns) {
+    const { doctor } = await import('./doctor.js')
+    return doctor(netns === undefined ? words : ['--netns', netns, ...words])
+  },
+}
+
 /**
- * @param argv  As \`process.argv\` has it: the second is the file that was run. By a link named ipvsadm, it is ipvsadm.
+ * @param argv  As `process.argv` has it: the second is the file that was run. By a link named ipvsadm, it is ipvsadm.
  * @returns the exit code
  */
 export async function runViaduct(argv: readonly string[], streams: Streams): Promise<number> {
@@ -29,12 +57,6 @@ export async function runViaduct(argv: readonly string[], streams: Streams): Pro
         if (netns === undefined) return refuse(streams, '--netns needs a name or a file')
         continue
       }
-      case 'ipvsadm':
-        return ipvsadm(words, streams, 'viaduct ipvsadm', netns)
-      case 'doctor': {
-        const { doctor } = await import('./doctor.js')
-        return doctor(netns === undefined ? words : ['--netns', netns, ...words])
-      }
       case '--version':
         streams.stdout.write(`${packageVersion()}\n`, () => undefined)
         return 0
@@ -42,8 +64,11 @@ export async function runViaduct(argv: readonly string[], streams: Streams): Pro
       case '-h':
         streams.stdout.write(usage, () => undefined)
         return 0
+      case undefined:
+        return refuse(streams, undefined)
       default:
-        return refuse(streams, word === undefined ? undefined : `there is no command ${word}`)
+        if (!Object.hasOwn(commands, word)) return refuse(streams, `there is no command ${word}`)
+        return commands[word]!(words, streams, netns)
     }
   }
 }
@@ -55,7 +80,7 @@ async function ipvsadm(
   netns?: string,
 ): Promise<number> {
   const { run } = await import('./ipvsadm/index.js')
-  return run(words, streams, { program, netns: netns?.includes('/') === true ? { path: netns } : netns })
+  return run(words, streams, { program, netns: netnsOf(netns) })
 }
 
 function refuse(streams: Streams, complaint: string | undefined): number {

@@ -1,6 +1,7 @@
 /** Arguments to commands, as ipvsadm 1.31 with popt takes them. The messages are held against Debian's in the lab. */
 import t from 'tap'
-import { type Command, UnresolvedName, UsageError } from '../../src/cli/ipvsadm/command.js'
+import { UsageError } from '../../src/cli/exit.js'
+import { type Command, UnresolvedName } from '../../src/cli/ipvsadm/command.js'
 import { commandRules, optionNames, optionRows } from '../../src/cli/ipvsadm/options.js'
 import { type Names, parse } from '../../src/cli/ipvsadm/parse.js'
 

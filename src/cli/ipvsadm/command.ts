@@ -1,6 +1,7 @@
 /** What a command line says, as values in the terms of the wire. Made by parse.ts, done by perform.ts. */
 import type { Encodable } from '../../netlink/index.js'
 import type { daemon, destination, service } from '../../ipvs/wire.js'
+import { exitFailed, exitRefused } from '../exit.js'
 
 export type Family = 'ipv4' | 'ipv6'
 
@@ -78,18 +79,6 @@ export type Command =
   | { readonly command: 'start-daemon'; readonly daemon: Encodable<typeof daemon> }
   | { readonly command: 'stop-daemon'; readonly state: 'master' | 'backup' }
 
-/** A command line that cannot be meant: what goes to standard error, and how the command ends. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-
-  constructor(
-    message: string,
-    readonly exitCode: number,
-  ) {
-    super(message)
-  }
-}
-
 /** A name whose address is not known yet: find it, and parse again. */
 export class UnresolvedName extends Error {
   override readonly name = 'UnresolvedName'
@@ -102,13 +91,7 @@ export class UnresolvedName extends Error {
   }
 }
 
-/** How ipvsadm ends when the kernel refuses, or popt does (`exit(-1)`). */
-export const exitRefused = 255
-/** How it ends when a list cannot be made. */
-export const exitFailed = 1
-/** How it ends when it refuses itself. */
-export const exitUsage = 2
-
+/** How the command ends if the kernel refuses. */
 export function exitOf({ command }: Command): number {
   return command === 'list' || command === 'save' ? exitFailed : exitRefused
 }

@@ -1,7 +1,8 @@
 /** `-L -c`: the connection table, in the kernel's order and in pieces: it may hold millions. */
 import { ConnectionLines, type LineEnd } from '../../ipvs/connection-lines.js'
 import { type Netns, readChunks } from '../../net/index.js'
-import { exitFailed, type Format, UsageError } from './command.js'
+import { exitFailed, UsageError } from '../exit.js'
+import type { Format } from './command.js'
 import { type EndpointText, numericEndpoint } from './print.js'
 import type { NameFinder } from './table.js'
 import { addressText, type Words } from './text.js'

@@ -2,7 +2,9 @@
 import { isKernelError } from '../../errors/index.js'
 import type { Netns } from '../../net/index.js'
 import type { Transport } from '../../netlink/index.js'
-import { type Command, exitOf, plainFormat, UnresolvedName, UsageError } from './command.js'
+import { UsageError } from '../exit.js'
+import { type Streams, write } from '../streams.js'
+import { type Command, exitOf, plainFormat, UnresolvedName } from './command.js'
 import { Kernel } from './kernel.js'
 import { kernelMessage } from './messages.js'
 import { HostNames, type ServiceProtocol, systemServiceNames } from './names.js'
@@ -14,17 +16,6 @@ import { addressText } from './text.js'
 export { plainFormat }
 export { Kernel } from './kernel.js'
 export { renderTable } from './table.js'
-
-export interface Output {
-  write(chunk: Uint8Array | string, done: (error?: Error | null) => void): unknown
-}
-
-/** Where a command reads and writes; `process` is one. */
-export interface Streams {
-  readonly stdin: AsyncIterable<Uint8Array | string>
-  readonly stdout: Output
-  readonly stderr: Output
-}
 
 export interface RunOptions {
   /** What messages call the command; `ipvsadm` unless said. */
@@ -185,12 +176,3 @@ class Session {
 }
 
 const serviceProtocols: Readonly<Record<number, ServiceProtocol>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
-
-function write(output: Output, chunk: Uint8Array | string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    output.write(chunk, (error) => {
-      if (error) reject(error)
-      else resolve()
-    })
-  })
-}

@@ -28,7 +28,8 @@ import {
   openSocket,
   type Transport,
 } from '../../netlink/index.js'
-import { type Change, type Command, exitUsage, UsageError, type WireKey } from './command.js'
+import { exitUsage, UsageError } from '../exit.js'
+import type { Change, Command, WireKey } from './command.js'
 import {
   keyOf,
   type ListedDestination,

@@ -4,14 +4,12 @@
  */
 import { isIPv4, isIPv6, parseAddress } from '../../address/index.js'
 import { serviceFlag } from '../../ipvs/wire.js'
+import { exitRefused, exitUsage, UsageError } from '../exit.js'
 import {
   type Command,
-  exitRefused,
-  exitUsage,
   type Family,
   type Format,
   UnresolvedName,
-  UsageError,
   type WireDestinationInput,
   type WireKey,
   type WireServiceInput,

@@ -5,7 +5,8 @@
 import { isKernelError } from '../../errors/index.js'
 import type { BatchOutcome } from '../../netlink/index.js'
 import { Slices } from '../../slices.js'
-import { type Change, type Command, exitOf, exitRefused, UnresolvedName, UsageError } from './command.js'
+import { exitRefused, UsageError } from '../exit.js'
+import { type Change, type Command, exitOf, UnresolvedName } from './command.js'
 import { kernelMessage } from './messages.js'
 
 export interface Restorer {

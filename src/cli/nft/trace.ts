@@ -1,0 +1,143 @@
+/** `viaduct nft trace`: what befalls packets that a rule marks for it, with that rule. */
+import type { Netns } from '../../net/index.js'
+import type { Nftables, NftablesTrace, Rule, TraceEvent } from '../../nftables/index.js'
+import { isKernelError } from '../../errors/index.js'
+import { type Invocation, usage, using } from '../command.js'
+import { follow } from '../follow.js'
+import { lost, open } from './client.js'
+import { headersOf, headersText, type PacketHeaders } from './packet.js'
+import { ruleText } from './text.js'
+
+export async function trace(invocation: Invocation): Promise<void> {
+  const { words, netns } = invocation
+  if (words.length > 0) throw usage(`trace: expected nothing more, got ${words.join(' ')}`)
+  await using(open(invocation), (nftables) =>
+    follow(invocation, {
+      events: (signal) => explained(nftables.trace({ signal }), new Rules(nftables), new Interfaces(netns)),
+      textOf: traceText,
+      lost: `${lost}: mark fewer packets`,
+    }),
+  )
+}
+
+async function* explained(
+  events: AsyncIterable<NftablesTrace>,
+  rules: Rules,
+  interfaces: Interfaces,
+): AsyncGenerator<Told | Exclude<NftablesTrace, TraceEvent>, void, undefined> {
+  for await (const event of events) {
+    if (event.event === 'resynchronise') yield event
+    else {
+      yield {
+        ...event,
+        packet: headersOf(event),
+        incomingName: await interfaces.nameOf(event.incomingInterface),
+        outgoingName: await interfaces.nameOf(event.outgoingInterface),
+        rule: await rules.find(event),
+      }
+    }
+  }
+}
+
+/** An event, and what it speaks of. */
+export interface Told extends TraceEvent {
+  readonly packet: PacketHeaders
+  readonly incomingName: string | undefined
+  readonly outgoingName: string | undefined
+  /** Undefined also if it is gone already. */
+  readonly rule: Rule | undefined
+}
+
+/**
+ * As `nft monitor trace` has it: the packet, if it is told, and what befell it, a line each. The end of a chain, which the
+ * kernel tells as a rule without a handle, is none: what comes of it is told next.
+ */
+export function traceText(told: Told): string {
+  const { id = 0, family, table = '', chain = '', type, incomingName, outgoingName, mark } = told
+  const start = `trace id ${id.toString(16).padStart(8, '0')} ${family} ${table} ${chain}`
+  const lines: string[] = []
+  const packet = headersText(told.packet)
+  if (packet !== '') {
+    const via = [
+      incomingName === undefined ? '' : `iif "${incomingName}" `,
+      outgoingName === undefined ? '' : `oif "${outgoingName}" `,
+    ]
+    lines.push(`${start} packet: ${via.join('')}${packet}`)
+  }
+  // What became of the mark is told where a chain ends.
+  const marked = mark === undefined || mark === 0 ? '' : ` meta mark 0x${mark.toString(16).padStart(8, '0')}`
+  if (type === 'rule' && told.ruleHandle !== undefined)
+    lines.push(`${start} rule ${ruleOf(told)} (verdict ${verdictText(told.verdict)})`)
+  else if (type === 'policy') lines.push(`${start} policy ${told.policy === 0 ? 'drop' : 'accept'}${marked}`)
+  else if (type === 'return') lines.push(`${start} verdict ${verdictText(told.verdict)}${marked}`)
+  return lines.join('\n')
+}
+
+function ruleOf({ rule, ruleHandle }: Told): string {
+  return rule === undefined
+    ? `handle ${ruleHandle}, which is gone`
+    : `${ruleText(rule)} # handle ${ruleHandle}`
+}
+
+function verdictText(verdict: TraceEvent['verdict']): string {
+  const { code = 'unknown', chain } = verdict ?? {}
+  return chain === undefined ? code : `${code} ${chain}`
+}
+
+/** Rules by what a trace calls them, read when they are spoken of and kept as long as nobody changes anything. */
+class Rules {
+  readonly #nftables: Nftables
+  readonly #chains = new Map<string, ReadonlyMap<number, Rule>>()
+  #generation: number | undefined
+
+  constructor(nftables: Nftables) {
+    this.#nftables = nftables
+  }
+
+  async find({ family, table, chain, ruleHandle }: TraceEvent): Promise<Rule | undefined> {
+    if (table === undefined || chain === undefined || ruleHandle === undefined) return undefined
+    // Handles begin anew in a table that was deleted and made again. Asking costs some microseconds.
+    const generation = await this.#nftables.generation()
+    if (generation !== this.#generation) this.#chains.clear()
+    this.#generation = generation
+    const key = `${family} ${table} ${chain}`
+    let rules = this.#chains.get(key)
+    if (rules === undefined) {
+      const found = await this.#nftables.rules({ family, table, chain }).catch((error: unknown) => {
+        if (isKernelError(error, 'ENOENT')) return []
+        throw error
+      })
+      rules = new Map(found.map((rule) => [rule.handle ?? 0, rule]))
+      this.#chains.set(key, rules)
+    }
+    return rules.get(ruleHandle)
+  }
+}
+
+/** Names of interfaces, read when one is spoken of that is not known. */
+class Interfaces {
+  readonly #netns: Netns | undefined
+  readonly #names = new Map<number, string>()
+
+  constructor(netns: Netns | undefined) {
+    this.#netns = netns
+  }
+
+  async nameOf(index: number | undefined): Promise<string | undefined> {
+    if (index === undefined) return undefined
+    if (!this.#names.has(index)) await this.#read()
+    // One that is gone keeps its number.
+    if (!this.#names.has(index)) this.#names.set(index, String(index))
+    return this.#names.get(index)
+  }
+
+  async #read(): Promise<void> {
+    const { Rtnetlink } = await import('../../rtnetlink/index.js')
+    const rtnetlink = await Rtnetlink.open({ netns: this.#netns })
+    try {
+      for (const { index, name } of await rtnetlink.links.list()) this.#names.set(index, name)
+    } finally {
+      rtnetlink.close()
+    }
+  }
+}
