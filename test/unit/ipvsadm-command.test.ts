@@ -12,33 +12,7 @@ import { kernelMessage } from '../../src/cli/ipvsadm/messages.js'
 import { runViaduct } from '../../src/cli/viaduct.js'
 import { KernelError } from '../../src/errors/index.js'
 import { FakeKernel } from '../../src/testing/index.js'
-
-interface Outcome {
-  readonly exitCode: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-type Streams = Parameters<typeof run>[1]
-
-async function outcomeOf(work: (streams: Streams) => Promise<number>): Promise<Outcome> {
-  let [stdout, stderr] = ['', '']
-  const sink = (add: (text: string) => void): Streams['stdout'] => ({
-    write(chunk, done) {
-      add(typeof chunk === 'string' ? chunk : new TextDecoder().decode(chunk))
-      done()
-    },
-  })
-  async function* nothing(): AsyncGenerator<string> {
-    // No input.
-  }
-  const exitCode = await work({
-    stdin: nothing(),
-    stdout: sink((text) => (stdout += text)),
-    stderr: sink((text) => (stderr += text)),
-  })
-  return { exitCode, stdout, stderr }
-}
+import { type Outcome, outcomeOf } from './support/outcome.js'
 
 const viaduct = (...words: string[]): Promise<Outcome> =>
   outcomeOf((streams) => runViaduct(['node', '/usr/bin/viaduct', ...words], streams))
@@ -51,7 +25,7 @@ void t.test('viaduct says which commands there are', async (t) => {
   const help = await viaduct('--help')
   t.equal(help.exitCode, 0)
   t.match(help.stdout, /ipvsadm/)
-  t.match(help.stdout, /doctor/)
+  for (const name of ['conntrack', 'nft', 'doctor']) t.match(help.stdout, new RegExp(`^ {2}${name} `, 'm'))
   const { version: expected } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
   t.strictSame(await viaduct('--version'), { exitCode: 0, stdout: `${expected}\n`, stderr: '' })
   t.strictSame(await viaduct(), { exitCode: 2, stdout: '', stderr: help.stdout })
