@@ -337,7 +337,7 @@ commandTest(
     }))
     const { applied } = await conntrack.createMany(many)
     t.equal(applied, count)
-    // As objects they take more than 100 MB.
+    // A list of all of them does not fit.
     const words = ['--max-old-space-size=48', ...program(netns), 'conntrack', 'list']
     const { stdout, stderr } = await promisify(execFile)(process.execPath, words, { maxBuffer: 1 << 26 })
     t.equal(stdout.split('\n').length - 1, count)
