@@ -3,11 +3,12 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { run } from '../../src/cli/conntrack/index.js'
+import { runViaduct } from '../../src/cli/viaduct.js'
 import { Conntrack, type FlowInput, type FlowProtocol, type Tuple } from '../../src/conntrack/index.js'
 import { toJson } from '../../src/json.js'
 import { NetworkNamespace, writeFile } from '../../src/net/index.js'
 import { type Outcome, outcomeOf } from '../unit/support/outcome.js'
-import { ensurePeers, follow, peer, program, start, startPeer } from './command.js'
+import { ensurePeers, fileOf, follow, peer, program, start, startPeer } from './command.js'
 import { kernelTest } from './kernel-test.js'
 
 interface Place {
@@ -228,6 +229,24 @@ commandTest('what is deleted is told, and nothing without a filter', async (t, p
   t.equal(await conntrack.count(), flows.length - 1)
   t.match(await viaduct('delete', '--all', '--json'), { stdout: `{"deleted":${flows.length - 1}}\n` })
   t.equal(await conntrack.count(), 0)
+})
+
+commandTest('in another namespace, wherever that is said', async (t, place) => {
+  await make(place)
+  const counted = { exitCode: 0, stdout: `${flows.length}\n`, stderr: '' }
+  const file = fileOf(place.netns)
+  t.strictSame(await outcomeOf((streams) => run(['count', '--netns', file], streams)), counted)
+  t.strictSame(
+    await outcomeOf((streams) =>
+      runViaduct(['node', 'viaduct', '--netns', file, 'conntrack', 'count'], streams),
+    ),
+    counted,
+  )
+  t.match(await outcomeOf((streams) => run(['count', '--netns', 'viaduct-nowhere'], streams)), {
+    exitCode: 2,
+    stdout: '',
+    stderr: /^viaduct conntrack: ENOENT: netns\.open \(netns=viaduct-nowhere\): .*\n$/,
+  })
 })
 
 /** Begins, changes and ends. */
