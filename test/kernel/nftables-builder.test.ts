@@ -44,6 +44,7 @@ import {
   VerdictMap,
   vmap,
 } from '../../src/nftables/builder/index.js'
+import { printRuleset, printScript } from '../../src/nftables/index.js'
 import { place } from './nft.js'
 
 const family = 'inet'
@@ -261,7 +262,7 @@ t.test('what the builder makes is what nft makes', async (t) => {
   transaction.add('elements', backends.entriesOf([['10.0.0.9', ['10.9.9.9', 8080]]]))
   for (const [chain, list] of Object.entries(rules)) {
     for (const [text, ...parts] of list)
-      addRule(transaction, { ...where, chain, comment: text.slice(0, 120) }, ...parts)
+      addRule(transaction, { ...where, chain, comment: text.slice(0, 120).replaceAll('"', "'") }, ...parts)
   }
   await transaction.commit()
   const text = Object.entries(chains)
@@ -277,8 +278,16 @@ t.test('what the builder makes is what nft makes', async (t) => {
       .split('\n')
       .map((line) => line.replace(/ comment ".*"$/, '').trim())
       .sort()
-  t.same(listed(await ours.nft('list', 'ruleset')), listed(await theirs.nft('list', 'ruleset')))
+  const list = await ours.nft('list', 'ruleset')
+  t.same(listed(list), listed(await theirs.nft('list', 'ruleset')))
+  t.equal(printRuleset(await ours.nftables.ruleset(), { interfaceName }), list, 'printed as nft prints it')
+  const script = `${t.testdir({ script: printScript(transaction, { interfaceName }) })}/script`
+  const again = await place(t)
+  await again.nft('-f', script)
+  t.equal(await again.nft('list', 'ruleset'), list, 'and as a script of nft it makes the same')
 })
+
+const interfaceName = (index: number) => (index === 1 ? 'lo' : undefined)
 
 t.test('a rule goes before the others, and any expression into it', async (t) => {
   const { nftables, nft } = await place(t)
