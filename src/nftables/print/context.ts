@@ -105,11 +105,9 @@ export class Context {
   }
 
   /** Fields one after the other that fill it, each with its bytes; undefined if they do not. */
-  split({
-    base,
-    offset = 0,
-    length = 0,
-  }: Payload): { readonly field: PacketField; readonly bytes: number }[] | undefined {
+  split(payload: Payload): { readonly field: PacketField; readonly bytes: number }[] | undefined {
+    const { base, offset = 0, length = 0 } = payload
+    if (this.field(payload, undefined)?.header !== undefined) return undefined
     const found: { field: PacketField; bytes: number }[] = []
     let at = offset * 8
     const end = at + length * 8

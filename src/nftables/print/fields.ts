@@ -146,18 +146,18 @@ function rtNamed(key: Of<'rt'>['key']): Named {
     case 'ipsec':
       return named('rt ipsec', types.boolean)
     default:
-      return named(`rt ${String(key)}`, types.hostInteger)
+      return named(`rt ${key ?? ''}`, types.hostInteger)
   }
 }
 
 function socketNamed({ key, level }: Of<'socket'>): Named {
   if (key === 'mark') return named('socket mark', types.mark)
   if (key === 'cgroupv2') return named(`socket cgroupv2 level ${level ?? 0}`, types.cgroupv2)
-  return named(`socket ${String(key)}`, types.hostInteger, 8)
+  return named(`socket ${key ?? ''}`, types.hostInteger, 8)
 }
 
 function xfrmNamed({ key, direction, depth = 0 }: Of<'xfrm'>): Named {
-  const where = `ipsec ${String(direction)}${depth === 0 ? '' : ` spnum ${depth}`}`
+  const where = `ipsec ${direction ?? ''}${depth === 0 ? '' : ` spnum ${depth}`}`
   switch (key) {
     case 'reqid':
       return named(`${where} reqid`, types.hostInteger)
@@ -167,7 +167,7 @@ function xfrmNamed({ key, direction, depth = 0 }: Of<'xfrm'>): Named {
     case 'daddr-ip4':
       return named(`${where} ip ${key.slice(0, 5)}`, types.ipv4)
     default:
-      return named(`${where} ip6 ${String(key).slice(0, 5)}`, types.ipv6)
+      return named(`${where} ip6 ${(key ?? '').slice(0, 5)}`, types.ipv6)
   }
 }
 
@@ -214,7 +214,7 @@ export function loadNamed(expression: Expression): Named | undefined {
     case 'exthdr':
       return exthdrNamed(expression, undefined)
     case 'tunnel':
-      return named(`tunnel ${String(expression.key)}`, types.hostInteger)
+      return named(`tunnel ${expression.key ?? ''}`, types.hostInteger)
     default:
       return undefined
   }
@@ -234,7 +234,7 @@ function extensionsOf({ operation = 'ipv6', type = 0 }: Exthdr): readonly [prefi
     case 'sctp':
       return ['sctp chunk ', sctpChunks.get(type) ?? { name: String(type), fields: [] }]
     default:
-      return [`${String(operation)} option `, { name: String(type), fields: [] }]
+      return [`${operation ?? ''} option `, { name: String(type), fields: [] }]
   }
 }
 

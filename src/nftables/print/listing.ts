@@ -4,7 +4,8 @@ import { type Family, priorities } from '../hooks.js'
 import type { Chain, ChainInput, Flowtable, FlowtableInput, NftObject, Rule, Table } from '../kinds.js'
 import { durationText, type Names } from './datatypes.js'
 import { objectLines } from './objects.js'
-import { type FindSet, type KnownSet, RulePrinter } from './rule.js'
+import type { FindSet, KnownSet } from './phrases.js'
+import { RulePrinter } from './rule.js'
 import {
   dataOf,
   elementTexts,

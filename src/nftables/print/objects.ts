@@ -41,8 +41,8 @@ function timeoutsText(protocol: string, bytes: Uint8Array): string {
 }
 
 type Data = Readonly<Record<string, never>>
-const layer3 = (data: { readonly family?: unknown }): string[] =>
-  data.family === undefined ? [] : [`l3proto ${String(data.family)}`]
+const layer3 = (data: { readonly family?: string }): string[] =>
+  data.family === undefined ? [] : [`l3proto ${data.family}`]
 
 /** What stands in its braces. */
 export function objectLines({ type, data }: NftObject | ObjectInput): string[] {
@@ -105,8 +105,8 @@ function tunnelLines(data: Data): string[] {
     value === undefined ? [] : [`${word} ${value}`]
   return [
     ...line('id', id),
-    ...addresses('ip', ip as Addresses | undefined),
-    ...addresses('ip6', ip6 as Addresses | undefined),
+    ...addresses('ip', ip),
+    ...addresses('ip6', ip6),
     ...line('sport', sourcePort),
     ...line('dport', destinationPort),
     ...line('tos', tos),

@@ -14,7 +14,7 @@ import {
   withoutControls,
 } from './listing.js'
 import { objectLines } from './objects.js'
-import type { FindSet, KnownSet } from './rule.js'
+import type { FindSet, KnownSet } from './phrases.js'
 import { dataOf, elementTexts, keyOf, type PrintedElement } from './sets.js'
 
 /** How it is printed. */

@@ -3,6 +3,7 @@
  * a program for registers; nft's syntax has it as matches and statements with expressions in them.
  */
 import type { Expression } from '../expressions/index.js'
+import { numberOf } from './datatypes.js'
 
 type Of<Name extends Expression['name']> = Extract<Expression, { readonly name: Name }>
 
@@ -70,7 +71,7 @@ export class Registers {
         slot += held.slots
       }
     }
-    if (parts.length > 1 && parts[0]!.kind === 'rest') return parts[0]!
+    if (parts.length > 1 && parts[0]!.kind === 'rest') return parts[0]
     return parts.length === 1 ? parts[0]! : { kind: 'concatenation', parts }
   }
 
@@ -169,12 +170,11 @@ export function compute(expression: Expression, registers: Registers, find: Find
         }
         if (operation === 'left-shift' || operation === 'right-shift') {
           if (!(data instanceof Uint8Array)) return undefined
-          // A be… attribute of its own: the number is in the host's order.
-          const by = new DataView(data.buffer, data.byteOffset, data.length).getUint32(0, true)
+          const by = Number(numberOf(data, 'host'))
           return { kind: 'shifted', of, operation: operation === 'left-shift' ? '<<' : '>>', by }
         }
         const right = registers.get(expression.secondSourceRegister ?? 0, length)
-        const sign = ({ and: '&', or: '|', xor: '^' } as const)[operation as 'and' | 'or' | 'xor']
+        const sign = ({ and: '&', or: '|', xor: '^' } as const)[operation]
         return { kind: 'both', operation: sign, left: of, right }
       })()
       if (term === undefined) return false
