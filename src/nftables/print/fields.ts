@@ -270,12 +270,16 @@ function extensionNamed(expression: Exthdr, mask: bigint | undefined): Named | u
   return named(`tcp option @${type},${offset * 8},${length * 8}`, types.integer, length * 8)
 }
 
+/** All registers together: no load is longer. */
+const mostBits = 512
+
 /** Which bits a mask leaves of so many: undefined where they are not in one piece. */
 export function partOf(
   offset: number,
   length: number,
   mask: bigint | undefined,
 ): { readonly offset: number; readonly length: number; readonly shift: number } | undefined {
+  if (length > mostBits) return undefined
   if (mask === undefined) return { offset, length, shift: 0 }
   if (mask === 0n) return undefined
   let shift = 0

@@ -60,6 +60,9 @@ export function typeText(set: PrintedSet): string {
   return value === undefined ? text : `${text} : ${value}`
 }
 
+/** NFT_DATA_VALUE_MAXLEN. */
+const mostKeyBytes = 64
+
 function described(
   set: PrintedSet,
   typeOf: Uint8Array | undefined,
@@ -77,7 +80,7 @@ function described(
     parts: found.map((type) => ({
       type,
       order: type.bytes === undefined && isHost && found.length === 1 ? 'host' : type.order,
-      bits: (type.bytes ?? bytes) * 8,
+      bits: Math.min(type.bytes ?? bytes, mostKeyBytes) * 8,
       shift: 0,
     })),
   }

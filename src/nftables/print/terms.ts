@@ -42,7 +42,8 @@ export class Registers {
 
   put(register: number, term: Term, bytes: number): void {
     const first = slotOf(register)
-    const count = Math.max(1, Math.ceil(bytes / registerBytes))
+    if (!(first >= 0 && first < slots)) return
+    const count = Math.min(slots, Math.max(1, Math.ceil(bytes / registerBytes)))
     for (const [slot, held] of this.#held.entries()) {
       if (held !== undefined && slot < first + count && slot + held.slots > first)
         this.#held[slot] = undefined
