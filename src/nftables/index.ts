@@ -38,5 +38,5 @@ export {
   type Verb,
 } from './transaction.js'
 export type { NftablesEvent, NftablesTrace, TraceEvent } from './monitor.js'
-export { type PrintOptions, printRule, printRuleset, printScript, type ScriptOptions } from './print/index.js'
+export { type PrintOptions, printRule, printRuleset, printScript } from './print/index.js'
 export * from './builder/index.js'

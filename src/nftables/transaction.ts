@@ -60,7 +60,7 @@ export class Transaction {
     return this.#operations
   }
 
-  /** Makes it if it is not there. Rules go behind those of their chain, or behind the one of `handle` or `position`. */
+  /** Makes it if it is not there. Rules go behind those of their chain, or behind the one of `position`. */
   add<K extends KindName>(kind: K, object: Inputs[K]): this {
     return this.#put('add', kind, object)
   }

@@ -144,7 +144,7 @@ async function twice(
   }
   const transaction = ours.nftables.transaction()
   fill(transaction)
-  const script = printScript(transaction, { ...options, sets: await ours.nftables.sets() })
+  const script = printScript(transaction, { ...options, known: await ours.nftables.ruleset() })
   await transaction.commit()
   await theirs.nft('-f', `${t.testdir({ script })}/script`)
   const listed = async ({ nft }: Place): Promise<string> => withoutExpiry(await nft('-a', 'list', 'ruleset'))

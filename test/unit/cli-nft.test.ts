@@ -134,7 +134,6 @@ void t.test('what befell a packet, in lines', async (t) => {
       packet: {},
       incomingName: undefined,
       outgoingName: undefined,
-      rule: undefined,
     })
   const start = 'trace id 000000ab inet t c'
   t.equal(told({ type: 'policy', policy: 0 }), `${start} policy drop`)

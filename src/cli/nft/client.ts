@@ -2,6 +2,7 @@
 import { type Family, Nftables } from '../../nftables/index.js'
 import { hooks } from '../../nftables/hooks.js'
 import type { RunOptions } from '../command.js'
+import type { OptionRow } from '../options.js'
 
 export const program = 'viaduct nft'
 
@@ -13,3 +14,8 @@ export function open({ netns, transport }: RunOptions): () => Promise<Nftables> 
 
 /** What is said of events that were lost. */
 export const lost = `${program}: events were lost, and it goes on`
+
+/** Of `list`, beside those that all have. */
+export const listOptions: readonly OptionRow[] = [
+  { name: 'handle', short: 'a', help: 'of list: with the number of each object behind it' },
+]

@@ -1,5 +1,5 @@
 import { commonOptions, helpOf } from '../options.js'
-import { families } from './client.js'
+import { families, listOptions } from './client.js'
 import { nouns } from './nouns.js'
 
 /** What `viaduct nft --help` prints. */
@@ -20,7 +20,7 @@ The packet filter of the kernel, to be looked at: nothing is changed.
 
   FAMILY is one of ${families.join(', ')}: all unless said, and ip where one thing is named, as with nft.
 
-${helpOf(commonOptions)}
+${helpOf([...listOptions, ...commonOptions])}
 Examples
   ${program} list ruleset
   ${program} list set inet gateway banned

@@ -2,13 +2,13 @@
 import { type Commands, runCommand, type RunOptions } from '../command.js'
 import { exitFailed } from '../exit.js'
 import type { Streams } from '../streams.js'
-import { program } from './client.js'
+import { listOptions, program } from './client.js'
 
 export const commands: Commands = {
   program,
   subcommands: {
     list: {
-      options: [],
+      options: listOptions,
       exitCode: exitFailed,
       run: async (invocation) => (await import('./list.js')).list(invocation),
     },

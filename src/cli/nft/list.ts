@@ -1,12 +1,20 @@
 /** `viaduct nft list …`. */
-import type { Family, KindName, Nftables, Ruleset, Selection } from '../../nftables/index.js'
+import {
+  type Family,
+  type KindName,
+  type Nftables,
+  printRuleset,
+  type Ruleset,
+  type Selection,
+} from '../../nftables/index.js'
 import { toJson } from '../../json.js'
 import { type Invocation, usage, using } from '../command.js'
 import { exitFailed, UsageError } from '../exit.js'
 import { Lines, write } from '../streams.js'
 import { families, open, program } from './client.js'
 import { type Noun, nouns, type Part } from './nouns.js'
-import { rulesetText } from './text.js'
+import { Interfaces } from './interfaces.js'
+import { knownOf } from './known.js'
 
 /** What the words mean. */
 export type Wanted =
@@ -20,18 +28,22 @@ export type Wanted =
     }
 
 export async function list(invocation: Invocation): Promise<void> {
-  const { streams, isJson, words } = invocation
+  const { streams, isJson, words, netns, options } = invocation
   const wanted = wantedOf(words)
   await using(open(invocation), async (nftables) => {
     const ruleset = await read(nftables, wanted)
     if (isJson) return printJson(invocation, ruleset)
     // Of tables alone there is nothing between the braces.
-    const namesAlone = wanted.what === 'all' && wanted.noun.part === 'tables'
+    if (wanted.what === 'all' && wanted.noun.part === 'tables') {
+      const lines = ruleset.tables.map(({ family, name }) => `table ${family} ${name}\n`)
+      return write(streams.stdout, lines.join(''))
+    }
+    const isWhole = wanted.what === 'ruleset'
+    const known = isWhole || ruleset.rules.length === 0 ? ruleset : await knownOf(nftables, wanted.selection)
+    const interfaceName = await new Interfaces(netns).all()
     await write(
       streams.stdout,
-      namesAlone
-        ? ruleset.tables.map(({ family, name }) => `table ${family} ${name}\n`).join('')
-        : rulesetText(ruleset),
+      printRuleset(ruleset, { known, interfaceName, handles: options.has('handle') }),
     )
   })
 }

@@ -1,12 +1,18 @@
 /** `viaduct nft trace`: what befalls packets that a rule marks for it, with that rule. */
-import type { Netns } from '../../net/index.js'
-import type { Nftables, NftablesTrace, Rule, TraceEvent } from '../../nftables/index.js'
+import {
+  type Nftables,
+  type NftablesTrace,
+  printRule,
+  type Rule,
+  type TraceEvent,
+} from '../../nftables/index.js'
 import { isKernelError } from '../../errors/index.js'
 import { type Invocation, usage, using } from '../command.js'
 import { follow } from '../follow.js'
 import { lost, open } from './client.js'
 import { headersOf, headersText, type PacketHeaders } from './packet.js'
-import { ruleText } from './text.js'
+import { Interfaces } from './interfaces.js'
+import { type Known, knownOf } from './known.js'
 
 export async function trace(invocation: Invocation): Promise<void> {
   const { words, netns } = invocation
@@ -33,7 +39,7 @@ async function* explained(
         packet: headersOf(event),
         incomingName: await interfaces.nameOf(event.incomingInterface),
         outgoingName: await interfaces.nameOf(event.outgoingInterface),
-        rule: await rules.find(event),
+        ...(await rules.find(event, interfaces)),
       }
     }
   }
@@ -45,7 +51,9 @@ export interface Told extends TraceEvent {
   readonly incomingName: string | undefined
   readonly outgoingName: string | undefined
   /** Undefined also if it is gone already. */
-  readonly rule: Rule | undefined
+  readonly rule?: Rule | undefined
+  /** The rule in nft's syntax. */
+  readonly ruleText?: string | undefined
 }
 
 /**
@@ -73,10 +81,8 @@ export function traceText(told: Told): string {
   return lines.join('\n')
 }
 
-function ruleOf({ rule, ruleHandle }: Told): string {
-  return rule === undefined
-    ? `handle ${ruleHandle}, which is gone`
-    : `${ruleText(rule)} # handle ${ruleHandle}`
+function ruleOf({ ruleText, ruleHandle }: Told): string {
+  return ruleText === undefined ? `handle ${ruleHandle}, which is gone` : `${ruleText} # handle ${ruleHandle}`
 }
 
 function verdictText(verdict: TraceEvent['verdict']): string {
@@ -88,17 +94,24 @@ function verdictText(verdict: TraceEvent['verdict']): string {
 class Rules {
   readonly #nftables: Nftables
   readonly #chains = new Map<string, ReadonlyMap<number, Rule>>()
+  readonly #known = new Map<string, Known>()
   #generation: number | undefined
 
   constructor(nftables: Nftables) {
     this.#nftables = nftables
   }
 
-  async find({ family, table, chain, ruleHandle }: TraceEvent): Promise<Rule | undefined> {
-    if (table === undefined || chain === undefined || ruleHandle === undefined) return undefined
+  async find(
+    { family, table, chain, ruleHandle }: TraceEvent,
+    interfaces: Interfaces,
+  ): Promise<Pick<Told, 'rule' | 'ruleText'>> {
+    if (table === undefined || chain === undefined || ruleHandle === undefined) return {}
     // Handles begin anew in a table that was deleted and made again. Asking costs some microseconds.
     const generation = await this.#nftables.generation()
-    if (generation !== this.#generation) this.#chains.clear()
+    if (generation !== this.#generation) {
+      this.#chains.clear()
+      this.#known.clear()
+    }
     this.#generation = generation
     const key = `${family} ${table} ${chain}`
     let rules = this.#chains.get(key)
@@ -110,34 +123,10 @@ class Rules {
       rules = new Map(found.map((rule) => [rule.handle ?? 0, rule]))
       this.#chains.set(key, rules)
     }
-    return rules.get(ruleHandle)
-  }
-}
-
-/** Names of interfaces, read when one is spoken of that is not known. */
-class Interfaces {
-  readonly #netns: Netns | undefined
-  readonly #names = new Map<number, string>()
-
-  constructor(netns: Netns | undefined) {
-    this.#netns = netns
-  }
-
-  async nameOf(index: number | undefined): Promise<string | undefined> {
-    if (index === undefined) return undefined
-    if (!this.#names.has(index)) await this.#read()
-    // One that is gone keeps its number.
-    if (!this.#names.has(index)) this.#names.set(index, String(index))
-    return this.#names.get(index)
-  }
-
-  async #read(): Promise<void> {
-    const { Rtnetlink } = await import('../../rtnetlink/index.js')
-    const rtnetlink = await Rtnetlink.open({ netns: this.#netns })
-    try {
-      for (const { index, name } of await rtnetlink.links.list()) this.#names.set(index, name)
-    } finally {
-      rtnetlink.close()
-    }
+    const rule = rules.get(ruleHandle)
+    if (rule === undefined) return {}
+    const known = this.#known.get(`${family} ${table}`) ?? (await knownOf(this.#nftables, { family, table }))
+    this.#known.set(`${family} ${table}`, known)
+    return { rule, ruleText: printRule(rule, { known, interfaceName: await interfaces.all() }) }
   }
 }

@@ -3,22 +3,16 @@
  * for what they have built on it; nothing here goes to the kernel.
  */
 import type { Rule, RuleInput } from '../kinds.js'
-import type { Ruleset } from '../client.js'
 import { findIn, type PrintOptions, ruleText, withoutControls } from './listing.js'
 
 export { type PrintOptions, printRuleset } from './listing.js'
-export { printScript, type ScriptOptions } from './script.js'
+export { printScript } from './script.js'
 
 /**
  * A rule's matches and statements with its comment: `tcp dport { 80, 443 } accept`. What has no words in nft's syntax
  * stands in libnftnl's form.
- *
- * @param sets  Those of its table with their elements: sets without a name are written out.
  */
-export function printRule(
-  rule: Rule | RuleInput,
-  sets: Pick<Ruleset, 'sets' | 'elements'> = { sets: [], elements: [] },
-  options: PrintOptions = {},
-): string {
-  return withoutControls(ruleText(rule, findIn(sets, rule.family, rule.table), options))
+export function printRule(rule: Rule | RuleInput, options: PrintOptions = {}): string {
+  const known = options.known ?? { sets: [], elements: [] }
+  return withoutControls(ruleText(rule, findIn(known, rule.family, rule.table), options))
 }

@@ -1,7 +1,17 @@
 /** A ruleset as `nft list ruleset` has it. */
 import type { Ruleset } from '../client.js'
 import { type Family, priorities } from '../hooks.js'
-import type { Chain, ChainInput, Flowtable, FlowtableInput, NftObject, Rule, Table } from '../kinds.js'
+import type {
+  Chain,
+  ChainInput,
+  Elements,
+  Flowtable,
+  FlowtableInput,
+  NftObject,
+  NftSet,
+  Rule,
+  Table,
+} from '../kinds.js'
 import { durationText, type Names } from './datatypes.js'
 import { objectLines } from './objects.js'
 import type { FindSet, KnownSet } from './phrases.js'
@@ -21,6 +31,11 @@ import { stateText } from './state.js'
 export interface PrintOptions extends Names {
   /** The number of each rule, chain, set and object behind it, as `nft -a` does. */
   readonly handles?: boolean | undefined
+  /**
+   * Sets that rules refer to and elements are of, where what is printed is a part of a ruleset: keys are written by their
+   * types, sets without a name with their elements.
+   */
+  readonly known?: Pick<Ruleset, 'sets' | 'elements'> | undefined
 }
 
 type Block = readonly string[]
@@ -52,7 +67,7 @@ function tableLines(table: Table, ruleset: Ruleset, options: PrintOptions): stri
   const { family, name, flags = [] } = table
   const isOf = (one: { readonly family: Family; readonly table: string }): boolean =>
     one.family === family && one.table === name
-  const find = findIn(ruleset, family, name)
+  const find = findIn(options.known ?? ruleset, family, name)
   const rules = new Map<string, Rule[]>()
   for (const rule of ruleset.rules.filter(isOf)) {
     const list = rules.get(rule.chain ?? '')
@@ -63,7 +78,7 @@ function tableLines(table: Table, ruleset: Ruleset, options: PrintOptions): stri
   const others = [
     ...ruleset.sets
       .filter((set) => isOf(set) && set.flags?.includes('anonymous') !== true)
-      .map((set) => setBlock(set, find(set.name, undefined)?.elements ?? [], options)),
+      .map((set) => setBlock(set, elementsOf(ruleset, set), options)),
     ...ruleset.flowtables.filter(isOf).map((one) => flowtableBlock(one, options)),
     ...ruleset.chains
       .filter((chain) => isOf(chain) && chain.flags?.includes('binding') !== true)
@@ -98,6 +113,12 @@ export function findIn(
     }
   }
   return (name) => byName.get(name)
+}
+
+function elementsOf({ elements }: Ruleset, { family, table, name }: NftSet): Elements['elements'] {
+  return elements
+    .filter((part) => part.family === family && part.table === table && part.set === name)
+    .flatMap((part) => part.elements)
 }
 
 function block(head: string, lines: Block): string[] {

@@ -17,21 +17,15 @@ import { objectLines } from './objects.js'
 import type { FindSet, KnownSet } from './phrases.js'
 import { dataOf, elementTexts, keyOf, type PrintedElement } from './sets.js'
 
-/** How it is printed. */
-export interface ScriptOptions extends PrintOptions {
-  /** Sets that are in the kernel already: what is put into them, and rules that refer to them, are written by their types. */
-  readonly sets?: readonly NftSet[] | undefined
-}
-
 /**
  * What a transaction is going to do, as a script for `nft -f`. What nft's syntax has no words for is written as a comment,
  * with the reason.
  */
 export function printScript(
   { operations }: { readonly operations: readonly Operation[] },
-  options: ScriptOptions = {},
+  options: PrintOptions = {},
 ): string {
-  const known = new KnownSets(operations, options.sets ?? [])
+  const known = new KnownSets(operations, options.known ?? { sets: [], elements: [] })
   return operations
     .map((operation) => line(operation, known, options))
     .filter((text) => text !== undefined)
@@ -60,8 +54,9 @@ class KnownSets {
   readonly #byName = new Map<string, Known>()
   readonly #byId = new Map<number, Known>()
 
-  constructor(operations: readonly Operation[], sets: readonly NftSet[]) {
+  constructor(operations: readonly Operation[], { sets, elements }: NonNullable<PrintOptions['known']>) {
     for (const set of sets) this.#byName.set(nameOf(set, set.name), { set, elements: [] })
+    for (const part of elements) this.#byName.get(nameOf(part, part.set))?.elements.push(...part.elements)
     for (const { verb, kind, object } of operations) {
       if (verb !== 'add' && verb !== 'create') continue
       if (kind === 'set') {
@@ -116,7 +111,7 @@ interface MayHaveComment {
 }
 
 /** Undefined of what is written elsewhere. */
-function line(operation: Operation, known: KnownSets, options: ScriptOptions): string | undefined {
+function line(operation: Operation, known: KnownSets, options: PrintOptions): string | undefined {
   const { verb, kind } = operation
   const object = quotable(commentedAs[kind], operation.object as MayHaveComment) as Operation['object']
   if (verb === 'flush') return flushLine(kind, object)
@@ -204,7 +199,7 @@ function ruleLine(
   verb: Operation['verb'],
   rule: Inputs['rule'],
   known: KnownSets,
-  options: ScriptOptions,
+  options: PrintOptions,
 ): string {
   const { chain = '', handle, position, positionId } = rule
   const where = `${place(rule)} ${chain}`
@@ -213,8 +208,7 @@ function ruleLine(
   }
   const text = ruleText(rule, known.finding(rule.family, rule.table), options)
   if (verb === 'replace') return `replace rule ${where} handle ${handle ?? 0} ${text}`
-  const beside = position ?? (verb === 'add' ? handle : undefined)
-  const said = `${verb} rule ${where}${beside === undefined ? '' : ` handle ${beside}`} ${text}`
+  const said = `${verb} rule ${where}${position === undefined ? '' : ` handle ${position}`} ${text}`
   if (positionId === undefined) return said
   return `# beside the rule of id ${positionId}, for which nft has no word: ${said}`
 }
@@ -226,7 +220,7 @@ function elementsLine(
   verb: Operation['verb'],
   part: Inputs['elements'],
   known: KnownSets,
-  options: ScriptOptions,
+  options: PrintOptions,
 ): string | undefined {
   const found = known.of(part)
   const { elements } = part
