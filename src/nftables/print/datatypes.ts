@@ -23,15 +23,19 @@ export interface PrintedType {
   /** Read from the highest address on, as text; it is never a number. */
   readonly isText?: boolean
   /** A value of so many bits. */
-  text(value: bigint, bits: number, names: Names): string
+  text(value: bigint, bits: number, wording: Wording): string
 }
 
 /** What only the host knows. */
 export interface Names {
-  /** Numbers instead of names. */
-  readonly isNumeric?: boolean
   /** What an interface is called; numbers are written where it is not known. */
   readonly interfaceName?: ((index: number) => string | undefined) | undefined
+}
+
+/** How values are written here. */
+export interface Wording extends Names {
+  /** Numbers instead of names. */
+  readonly isNumeric?: boolean | undefined
 }
 
 type Symbols = Readonly<Record<string, number>>
