@@ -3,7 +3,7 @@ import { Slices } from '../slices.js'
 import { onAbort } from './abort.js'
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN } from './constants.js'
 import { type DumpPart, readDumpPart, readInSlices, ReplyMemory } from './dump.js'
-import { kernelErrorOf, replyLost, transportError, TurnMissed } from './failure.js'
+import { refusalOf, replyLost, transportError, TurnMissed } from './failure.js'
 import { Flight, ItemReader, type Landing } from './flight.js'
 import {
   type Acknowledgement,
@@ -113,7 +113,7 @@ export class Connection {
     const isPartLost = replies.lost && read !== undefined
     if (acknowledged === undefined || (isPartLost && acknowledged.errno === 0)) throw replyLost(request)
     if (acknowledged.errno !== 0)
-      throw kernelErrorOf(acknowledged, request, () => rewrite(request, flags, sequence))
+      throw refusalOf(acknowledged, request, () => rewrite(request, flags, sequence))
     return results
   }
 
@@ -509,7 +509,7 @@ async function readAtomic<T>(
 ): Promise<AtomicOutcome<T>> {
   const { bytes, lost } = replies
   const view = viewOf(bytes)
-  const failures: { readonly index: number; readonly error: KernelError }[] = []
+  const failures: AtomicOutcome<T>['failures'][number][] = []
   const acknowledged = new Set<number>()
   const results: { readonly index: number; readonly result: T }[] = []
   await forEachMessageInSlices(bytes, view, (type, flags, sequence, offset, end) => {
@@ -519,7 +519,7 @@ async function readAtomic<T>(
     if (type === NLMSG_ERROR) {
       const answer = readAcknowledgement(bytes, view, type, flags, offset, end)
       if (answer.errno === 0) acknowledged.add(index)
-      else failures.push({ index, error: kernelErrorOf(answer, request, () => bytesOf(index)) })
+      else failures.push({ index, error: refusalOf(answer, request, () => bytesOf(index)) })
     } else if (type > NLMSG_OVERRUN) {
       const result = read(bytes, view, offset, end, type)
       if (result !== undefined) results.push({ index, result })

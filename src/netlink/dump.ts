@@ -8,7 +8,7 @@ import {
   NLMSG_ERROR,
   NLMSG_NOOP,
 } from './constants.js'
-import { kernelErrorOf } from './failure.js'
+import { refusalOf } from './failure.js'
 import { forEachMessage, forEachMessageInSlices, readAcknowledgement, viewOf } from './message.js'
 import { type ReadReply, type Request, rewrite } from './request.js'
 import type { Replies } from './transport.js'
@@ -43,9 +43,7 @@ export async function readDumpPart<T>(
       settled.add(position)
       const acknowledged = readAcknowledgement(bytes, view, type, flags, offset, end)
       if (acknowledged.errno !== 0) {
-        throw kernelErrorOf(acknowledged, request, () =>
-          rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence),
-        )
+        throw refusalOf(acknowledged, request, () => rewrite(request, NLM_F_REQUEST | NLM_F_DUMP, sequence))
       }
     } else if (type > NLMSG_NOOP) {
       const result = read(bytes, view, offset, end, type)

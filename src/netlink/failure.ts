@@ -1,6 +1,7 @@
-import { isKernelError, KernelError } from '../errors/index.js'
+import { isKernelError, KernelError, UnsupportedError } from '../errors/index.js'
 import { type Place, placeAtOffset } from './codec.js'
 import { type Acknowledgement, viewOf } from './message.js'
+import { type NewerPart, newerParts, newestCause } from './newer.js'
 import type { FieldsTable } from './types.js'
 
 /** What an error must name: the operation, its object, and where its attributes stand. */
@@ -19,25 +20,48 @@ export interface Target {
   readonly hint?: ((acknowledged: Acknowledgement) => string | undefined) | undefined
 }
 
-/** The kernel's refusal, with the path of the attribute at fault if it says where. `message` gives the request. */
-export function kernelErrorOf(
+/**
+ * The kernel's refusal, with the path of the attribute at fault if it says where. `message` gives the request. Where that
+ * holds what is newer than this kernel, and nothing says that it was refused for something else, it is unsupported.
+ */
+export function refusalOf(
   acknowledged: Acknowledgement,
   target: Target,
   message: () => Uint8Array,
-): KernelError {
-  return new KernelError({
-    errno: acknowledged.errno,
-    operation: target.operation,
-    object: target.object,
-    attribute: attributeOf(acknowledged, target, message),
-    kernelMessage: acknowledged.message === '' ? undefined : acknowledged.message,
+): KernelError | UnsupportedError {
+  const { errno, message: words = '' } = acknowledged
+  const { operation, object, pathOf = (path: string) => path } = target
+  const place = attributeOf(acknowledged, target, message)
+  const error = new KernelError({
+    errno,
+    operation,
+    object,
+    attribute: place && { ...place, path: pathOf(place.path) },
+    kernelMessage: words === '' ? undefined : words,
     hint: target.hint?.(acknowledged),
   })
+  // Words without an attribute tell of another reason ("Unknown device type").
+  if (words !== '' && place === undefined) return error
+  const newer = newestCause(errno, place?.path, () => partsOf(target, message))
+  if (newer === undefined) return error
+  const value = newer.value === undefined ? '' : ` ${JSON.stringify(newer.value)}`
+  const feature = `${operation}: ${pathOf(newer.path)}${value}`
+  return new UnsupportedError(feature, `Linux ≥ ${newer.since}`, { cause: error })
+}
+
+function partsOf({ table, headerBytes }: Target, message: () => Uint8Array): NewerPart[] {
+  if (table === undefined || headerBytes === undefined) return []
+  try {
+    const bytes = message()
+    return newerParts(table, bytes, viewOf(bytes), headerBytes, bytes.length)
+  } catch {
+    return []
+  }
 }
 
 function attributeOf(
   { offset, missing, missingIn }: Acknowledgement,
-  { table, headerBytes, pathOf = (path) => path }: Target,
+  { table, headerBytes }: Target,
   message: () => Uint8Array,
 ): { path: string; offset: number } | undefined {
   if (table === undefined || headerBytes === undefined) return undefined
@@ -48,13 +72,13 @@ function attributeOf(
   try {
     if (offset !== undefined) {
       const place = placeAt(offset)
-      return place && { path: pathOf(place.path), offset }
+      return place && { path: place.path, offset }
     }
     if (missing === undefined) return undefined
     const nest = missingIn === undefined ? undefined : placeAt(missingIn)
     const key = (missingIn === undefined ? table : nest?.fields)?.byNumber.get(missing)?.key
     if (key === undefined) return undefined
-    return { path: pathOf(nest === undefined ? key : `${nest.path}.${key}`), offset: missingIn ?? 0 }
+    return { path: nest === undefined ? key : `${nest.path}.${key}`, offset: missingIn ?? 0 }
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 import { type BatchFailure, isMalformedMessageError } from '../errors/index.js'
 import { NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR } from './constants.js'
-import { kernelErrorOf, replyLost, transportError } from './failure.js'
+import { refusalOf, replyLost, transportError } from './failure.js'
 import { forEachMessage, readAcknowledgement, viewOf } from './message.js'
 import type { BatchCodec } from './request.js'
 import type { Replies } from './transport.js'
@@ -137,7 +137,7 @@ export class Flight<T> {
       const to = position + 1 < this.#count ? this.#starts[position + 1] : this.writer.length
       fail(
         position,
-        kernelErrorOf(acknowledged, target, () => this.writer.bytes.subarray(from, to)),
+        refusalOf(acknowledged, target, () => this.writer.bytes.subarray(from, to)),
       )
     }
     let malformed: Error | undefined

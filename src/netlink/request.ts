@@ -1,4 +1,4 @@
-import type { BatchFailure, KernelError } from '../errors/index.js'
+import type { BatchFailure, KernelError, UnsupportedError } from '../errors/index.js'
 import type { Target } from './failure.js'
 import { Writer } from './writer.js'
 
@@ -49,7 +49,10 @@ export interface BatchOutcome {
 /** What was answered to messages that are applied together. */
 export interface AtomicOutcome<T> {
   /** Those that failed, by their index, in the order in which the kernel told of them. */
-  readonly failures: readonly { readonly index: number; readonly error: KernelError }[]
+  readonly failures: readonly {
+    readonly index: number
+    readonly error: KernelError | UnsupportedError
+  }[]
   /** Which of those that asked for it were acknowledged. */
   readonly acknowledged: ReadonlySet<number>
   /** What else came: the objects, if they were asked for (NLM_F_ECHO). */

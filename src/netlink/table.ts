@@ -123,6 +123,8 @@ export interface TableRow extends Row {
 export interface AttributeTable<R = Rows> extends FieldsTable {
   /** The enum's prefix in the header: `IPVS_DEST_ATTR`. */
   readonly name: string
+  /** The first kernel that has what these attributes are of (an expression of nf_tables). */
+  readonly since?: string | undefined
   /** By their keys, as they were given. */
   readonly rows: R
   /** With their keys, in the order of `rows`, in which they are written. */
@@ -139,7 +141,11 @@ export interface AttributeTable<R = Rows> extends FieldsTable {
  * Makes a table of its rows. Encoder and decoder are compiled on first use; where code may not be generated
  * (`--disallow-code-generation-from-strings`) the table is walked instead, with the same results.
  */
-export function attributeTable<const R extends Rows>(name: string, rows: R): AttributeTable<R> {
+export function attributeTable<const R extends Rows>(
+  name: string,
+  rows: R,
+  { since }: { readonly since?: string } = {},
+): AttributeTable<R> {
   const list: TableRow[] = Object.entries(rows).map(([key, row]) => ({ key, ...row }))
   const byNumber = new Map<number, TableRow>()
   for (const row of list) {
@@ -152,6 +158,7 @@ export function attributeTable<const R extends Rows>(name: string, rows: R): Att
   let decode: Decode | undefined
   const table: AttributeTable<R> = {
     name,
+    since,
     rows,
     list,
     byNumber,

@@ -25,6 +25,8 @@ export interface AttributeType<In, Out = In> {
   readonly fieldsAt?: number
   /** What is said by leaving the attribute out: the kernel tells it in dumps, and refuses it where it is sent. */
   readonly omits?: (value: never, record: object) => boolean
+  /** The first kernel that has this value, where that is later than the attribute itself; of a list, for each in it. */
+  readonly sinceOf?: (value: string) => string | undefined
   /** Of a list: what each entry is. */
   readonly entry?: AttributeType<never, unknown>
   /**
@@ -49,7 +51,12 @@ export interface FieldsTable {
   /** Rows by the attribute's number. */
   readonly byNumber: ReadonlyMap<
     number,
-    { readonly key: string; readonly type: AttributeType<never, unknown> }
+    {
+      readonly key: string
+      readonly type: AttributeType<never, unknown>
+      /** The first kernel that has it. */
+      readonly since?: string | undefined
+    }
   >
   /** Throws a ValidationError with the path of the first value that its type refuses. */
   explain(value: object, path: string): void
@@ -305,11 +312,12 @@ export function nulString(most: number, least: 0 | 1 = 1): AttributeType<string>
 
 /**
  * A number with a name. A number that has none is read as its decimal text and written back from it, so that what a
- * newer kernel knows survives.
+ * newer kernel knows survives. `since`: the first kernel of those that came later than the attribute.
  */
 export function named<const Names extends Readonly<Record<string, number>>>(
   type: AttributeType<number>,
   names: Names,
+  since: Since<Names> = {},
 ): AttributeType<keyof Names & string> & { readonly names: Names } {
   const byNumber = new Map(Object.entries(names).map(([name, number]) => [number, name]))
   const byName = new Map(Object.entries(names))
@@ -318,6 +326,7 @@ export function named<const Names extends Readonly<Record<string, number>>>(
     name: `${type.name} (${Object.keys(names).join(' | ')})`,
     names,
     expected,
+    sinceOf: (name) => (since as Readonly<Record<string, string>>)[name],
     write(writer, value, record) {
       const number = byName.get(value) ?? (/^-?\d+$/.test(value) ? Number(value) : undefined)
       if (number === undefined) throw new InvalidValue(expected)
@@ -335,16 +344,21 @@ export type NameOf<T> = T extends { readonly names: infer Names } ? keyof Names 
 
 const nothingSet: readonly never[] = Object.freeze([])
 
-/** A set of bits with names. Bits without one are read as `bit-7` and written back from it. */
+/** The first kernel that has a name, of those that came later than the rest: `{ persist: '6.9' }`. */
+type Since<Names> = { readonly [Name in keyof Names]?: string }
+
+/** A set of bits with names. Bits without one are read as `bit-7` and written back from it. `since` as for `named`. */
 export function bits<const Names extends Readonly<Record<string, number>>>(
   type: AttributeType<number>,
   names: Names,
+  since: Since<Names> = {},
 ): AttributeType<readonly (keyof Names & string)[]> & { readonly names: Names } {
   const expected = `a list of ${Object.keys(names).join(', ')}`
   return {
     name: `${type.name} of ${Object.keys(names).join(' | ')}`,
     names,
     expected,
+    sinceOf: (name) => (since as Readonly<Record<string, string>>)[name],
     write(writer, value, record) {
       if (!Array.isArray(value)) throw new InvalidValue(expected)
       type.write(writer, bitsOf(names, value, expected), record)

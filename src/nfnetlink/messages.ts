@@ -3,6 +3,7 @@ import {
   type KernelError,
   KernelError as Failure,
   MalformedMessageError,
+  type UnsupportedError,
   ValidationError,
 } from '../errors/index.js'
 import {
@@ -65,7 +66,7 @@ export interface CommitOptions extends CallOptions {
 export interface CommitFailure {
   /** Among those that were given; -1 for the transaction itself. */
   readonly index: number
-  readonly error: KernelError
+  readonly error: KernelError | UnsupportedError
 }
 
 export interface Commit<T> {

@@ -36,7 +36,10 @@ export function expressionOf(
   // As the kernel has it, for the path of what it points at.
   const element: FieldsTable = {
     byNumber: new Map([
-      [NFTA_EXPR_NAME, { key: 'name', type: expressionName }],
+      [
+        NFTA_EXPR_NAME,
+        { key: 'name', type: { ...expressionName, sinceOf: (name: string) => tableOf(name)?.since } },
+      ],
       [
         NFTA_EXPR_DATA,
         {

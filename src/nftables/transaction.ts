@@ -1,4 +1,11 @@
-import { BatchError, type BatchFailure, isKernelError, KernelError } from '../errors/index.js'
+import {
+  BatchError,
+  type BatchFailure,
+  isKernelError,
+  isUnsupportedError,
+  KernelError,
+  UnsupportedError,
+} from '../errors/index.js'
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/index.js'
 import type { CommitFailure, CommitOptions, Netfilter, NetfilterMessage } from '../nfnetlink/index.js'
 import type { Family } from './hooks.js'
@@ -129,7 +136,8 @@ export class Transaction {
    * Does all of it. It never holds the event loop: what the kernel takes back costs it milliseconds.
    *
    * @throws BatchError with every operation that failed and none applied; KernelError of the whole (ERESTART if the
-   *   generation is another one); ValidationError before anything is sent.
+   *   generation is another one); UnsupportedError if something of it is newer than this kernel, whose `cause` is the
+   *   BatchError; ValidationError before anything is sent.
    */
   async commit(options: TransactionOptions = {}): Promise<Committed> {
     const messages: NetfilterMessage[] = []
@@ -199,20 +207,24 @@ function failureOf(
     .filter(({ index }) => index >= 0)
     .map(({ index, error }) => ({
       index: operationOf[index]!,
-      operation: error.operation,
+      operation: nameOf(operations[operationOf[index]!]!),
       object: operations[operationOf[index]!]!.object,
       error,
     }))
   const together = operations.length
-  return new BatchError(
+  const error = new BatchError(
     'nftables.commit',
     0,
     told,
     whole === undefined ? { together } : { together, cause: whole.error },
   )
+  // Whatever else was wrong: this kernel will never do all of it.
+  const unsupported = told.map((failure) => failure.error).find(isUnsupportedError)
+  if (unsupported === undefined) return error
+  return new UnsupportedError(unsupported.feature, unsupported.needs, { cause: error })
 }
 
-function withHint(error: KernelError): KernelError {
+function withHint(error: KernelError | UnsupportedError): KernelError | UnsupportedError {
   if (!isKernelError(error, 'ERESTART')) return error
   return new KernelError({
     errno: error.errno,
@@ -234,6 +246,11 @@ const flagsOf: Readonly<Record<Verb, number>> = {
   flush: 0,
 }
 
+/** `nftables.addRule`. */
+function nameOf({ verb, kind }: Operation): string {
+  return `nftables.${verb}${kind[0]!.toUpperCase()}${kind.slice(1)}`
+}
+
 const makes: ReadonlySet<Verb> = new Set(['add', 'create', 'insert'])
 
 /** The messages of one operation: elements go in several, because the length of a nest is a u16. */
@@ -246,7 +263,7 @@ function* messagesOf(operation: Operation, echo: boolean): Generator<NetfilterMe
   const append = verb === 'add' && name === 'rule' ? NLM_F_APPEND : 0
   const flags = flagsOf[verb] | append | (echo ? NLM_F_ECHO : 0)
   const base = {
-    operation: `nftables.${verb}${name[0]!.toUpperCase()}${name.slice(1)}`,
+    operation: nameOf(operation),
     object,
     message: number,
     flags,

@@ -109,18 +109,20 @@ const dataFields: FieldsTable = {
 
 const NFTA_DEVICE_NAME = 1
 const NFTA_DEVICE_PREFIX = 2
+const prefixSince = '6.17'
 const deviceEntry = attributeTable('NFTA_DEVICE', {
   name: attribute(NFTA_DEVICE_NAME, 'NFTA_DEVICE_NAME', deviceName),
   /** All whose names begin so. */
-  prefix: attribute(NFTA_DEVICE_PREFIX, 'NFTA_DEVICE_PREFIX', deviceName, { since: '6.18' }),
+  prefix: attribute(NFTA_DEVICE_PREFIX, 'NFTA_DEVICE_PREFIX', deviceName, { since: prefixSince }),
 })
 
-/** Devices by their names. With `*` at its end one stands for all that begin so, as nft has it; since 6.18. */
+/** Devices by their names. With `*` at its end one stands for all that begin so, as nft has it; since 6.17. */
 export const devices: AttributeType<readonly string[]> = {
   name: 'list of devices',
   expected: 'a list of device names',
   wireFlags: NLA_F_NESTED,
   entry: deviceName,
+  sinceOf: (device) => (device.endsWith('*') ? prefixSince : undefined),
   write(writer, value, record) {
     if (!Array.isArray(value)) throw new InvalidValue(this.expected)
     for (const device of value as readonly unknown[]) {
@@ -145,29 +147,44 @@ export const devices: AttributeType<readonly string[]> = {
 export const family32 = named(be32, netfilterFamilies)
 
 /** `NF_NAT_RANGE_*` (include/uapi/linux/netfilter/nf_nat.h). */
-export const natFlags = bits(be32, {
-  'map-ips': 1,
-  'proto-specified': 2,
-  random: 4,
-  persistent: 8,
-  'fully-random': 0x10,
-  'proto-offset': 0x20,
-  netmap: 0x40,
-})
+export const natFlags = bits(
+  be32,
+  {
+    'map-ips': 1,
+    'proto-specified': 2,
+    random: 4,
+    persistent: 8,
+    'fully-random': 0x10,
+    'proto-offset': 0x20,
+    netmap: 0x40,
+  },
+  { netmap: '5.8' },
+)
 
 /** `NFT_OBJECT_*`: stateful objects. */
-export const objectType = named(be32, {
-  counter: 1,
-  quota: 2,
-  'ct-helper': 3,
-  limit: 4,
-  connlimit: 5,
-  tunnel: 6,
-  'ct-timeout': 7,
-  secmark: 8,
-  'ct-expectation': 9,
-  synproxy: 10,
-})
+export const objectType = named(
+  be32,
+  {
+    counter: 1,
+    quota: 2,
+    'ct-helper': 3,
+    limit: 4,
+    connlimit: 5,
+    tunnel: 6,
+    'ct-timeout': 7,
+    secmark: 8,
+    'ct-expectation': 9,
+    synproxy: 10,
+  },
+  {
+    connlimit: '4.18',
+    tunnel: '4.19',
+    'ct-timeout': '4.19',
+    secmark: '4.20',
+    'ct-expectation': '5.3',
+    synproxy: '5.4',
+  },
+)
 
 export { verdictTable as verdict }
 export const valueTables = { verdict: verdictTable, data: dataTable, deviceEntry } as const

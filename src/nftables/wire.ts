@@ -66,7 +66,11 @@ export const message = {
 export const table = attributeTable('NFTA_TABLE', {
   name: attribute(1, 'NFTA_TABLE_NAME', name, { always: true }),
   /** dormant: its chains see no packets. owner: only this socket may change it, and it goes with it; persist: it does not. */
-  flags: attribute(2, 'NFTA_TABLE_FLAGS', bits(be32, { dormant: 1, owner: 2, persist: 4 })),
+  flags: attribute(
+    2,
+    'NFTA_TABLE_FLAGS',
+    bits(be32, { dormant: 1, owner: 2, persist: 4 }, { owner: '5.12', persist: '6.9' }),
+  ),
   /** How many objects it has. */
   use: readOnly(3, 'NFTA_TABLE_USE', be32),
   handle: attribute(4, 'NFTA_TABLE_HANDLE', be64AsNumber),
@@ -138,17 +142,21 @@ const description = attributeTable('NFTA_SET_DESC', {
 })
 
 /** `enum nft_set_flags`. */
-export const setFlags = bits(be32, {
-  anonymous: 1,
-  constant: 2,
-  interval: 4,
-  map: 8,
-  timeout: 0x10,
-  dynamic: 0x20,
-  object: 0x40,
-  concatenation: 0x80,
-  expressions: 0x100,
-})
+export const setFlags = bits(
+  be32,
+  {
+    anonymous: 1,
+    constant: 2,
+    interval: 4,
+    map: 8,
+    timeout: 0x10,
+    dynamic: 0x20,
+    object: 0x40,
+    concatenation: 0x80,
+    expressions: 0x100,
+  },
+  { concatenation: '5.6', expressions: '5.11' },
+)
 
 export const set = attributeTable('NFTA_SET', {
   table: attribute(1, 'NFTA_SET_TABLE', name, { always: true }),
@@ -182,7 +190,11 @@ export const set = attributeTable('NFTA_SET', {
 export const element = attributeTable('NFTA_SET_ELEM', {
   key: attribute(1, 'NFTA_SET_ELEM_KEY', data),
   data: attribute(2, 'NFTA_SET_ELEM_DATA', data),
-  flags: attribute(3, 'NFTA_SET_ELEM_FLAGS', bits(be32, { 'interval-end': 1, 'catch-all': 2 })),
+  flags: attribute(
+    3,
+    'NFTA_SET_ELEM_FLAGS',
+    bits(be32, { 'interval-end': 1, 'catch-all': 2 }, { 'catch-all': '5.13' }),
+  ),
   timeoutMilliseconds: attribute(4, 'NFTA_SET_ELEM_TIMEOUT', be64AsNumber),
   /** How long it has left. */
   expirationMilliseconds: attribute(5, 'NFTA_SET_ELEM_EXPIRATION', be64AsNumber),
@@ -226,7 +238,7 @@ export const flowtable = attributeTable('NFTA_FLOWTABLE', {
   use: readOnly(4, 'NFTA_FLOWTABLE_USE', be32),
   handle: attribute(5, 'NFTA_FLOWTABLE_HANDLE', be64AsNumber),
   padding: readOnly(6, 'NFTA_FLOWTABLE_PAD', pad),
-  flags: attribute(7, 'NFTA_FLOWTABLE_FLAGS', bits(be32, { offload: 1, counter: 2 })),
+  flags: attribute(7, 'NFTA_FLOWTABLE_FLAGS', bits(be32, { offload: 1, counter: 2 }), { since: '5.7' }),
 })
 
 export const generation = attributeTable('NFTA_GEN', {

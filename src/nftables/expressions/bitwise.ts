@@ -9,12 +9,17 @@ export const bitwise = attributeTable('NFTA_BITWISE', {
   length: attribute(3, 'NFTA_BITWISE_LEN', be32),
   mask: attribute(4, 'NFTA_BITWISE_MASK', data),
   xor: attribute(5, 'NFTA_BITWISE_XOR', data),
-  /** and, or and xor of two registers: since 6.13. */
+  /** and, or and xor are of two registers. */
   operation: attribute(
     6,
     'NFTA_BITWISE_OP',
-    named(be32, { 'mask-xor': 0, 'left-shift': 1, 'right-shift': 2, and: 3, or: 4, xor: 5 }),
+    named(
+      be32,
+      { 'mask-xor': 0, 'left-shift': 1, 'right-shift': 2, and: 3, or: 4, xor: 5 },
+      { and: '6.13', or: '6.13', xor: '6.13' },
+    ),
+    { since: '5.6' },
   ),
-  data: attribute(7, 'NFTA_BITWISE_DATA', data),
+  data: attribute(7, 'NFTA_BITWISE_DATA', data, { since: '5.6' }),
   secondSourceRegister: attribute(8, 'NFTA_BITWISE_SREG2', register, { since: '6.13' }),
 })

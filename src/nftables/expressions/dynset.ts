@@ -31,7 +31,7 @@ export const dynset = attributeTable('NFTA_DYNSET', {
   set: attribute(1, 'NFTA_DYNSET_SET_NAME', name),
   /** Of a set of the same transaction. */
   setId: attribute(2, 'NFTA_DYNSET_SET_ID', be32),
-  operation: attribute(3, 'NFTA_DYNSET_OP', named(be32, { add: 0, update: 1, delete: 2 })),
+  operation: attribute(3, 'NFTA_DYNSET_OP', named(be32, { add: 0, update: 1, delete: 2 }, { delete: '5.4' })),
   keyRegister: attribute(4, 'NFTA_DYNSET_SREG_KEY', register),
   dataRegister: attribute(5, 'NFTA_DYNSET_SREG_DATA', register),
   /** 0: none. A set without timeouts takes no attribute for it (nft_dynset_init). */
@@ -45,5 +45,5 @@ export const dynset = attributeTable('NFTA_DYNSET', {
   padding: attribute(8, 'NFTA_DYNSET_PAD', pad),
   flags: attribute(9, 'NFTA_DYNSET_FLAGS', flags),
   /** Several: with the flag `expression`. */
-  expressions: attribute(10, 'NFTA_DYNSET_EXPRESSIONS', expressions),
+  expressions: attribute(10, 'NFTA_DYNSET_EXPRESSIONS', expressions, { since: '5.11' }),
 })

@@ -23,7 +23,11 @@ export const exthdr = attributeTable('NFTA_EXTHDR', {
   operation: attribute(
     6,
     'NFTA_EXTHDR_OP',
-    named(be32, { ipv6: 0, 'tcp-option': 1, 'ipv4-option': 2, sctp: 3, dccp: 4 }),
+    named(
+      be32,
+      { ipv6: 0, 'tcp-option': 1, 'ipv4-option': 2, sctp: 3, dccp: 4 },
+      { 'ipv4-option': '5.3', sctp: '5.14', dccp: '6.5' },
+    ),
   ),
   sourceRegister: attribute(7, 'NFTA_EXTHDR_SREG', register),
 })

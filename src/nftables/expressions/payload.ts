@@ -7,7 +7,7 @@ export const payload = attributeTable('NFTA_PAYLOAD', {
   base: attribute(
     2,
     'NFTA_PAYLOAD_BASE',
-    named(be32, { link: 0, network: 1, transport: 2, inner: 3, tunnel: 4 }),
+    named(be32, { link: 0, network: 1, transport: 2, inner: 3, tunnel: 4 }, { inner: '5.16', tunnel: '6.2' }),
   ),
   /** Bytes from the base. */
   offset: attribute(3, 'NFTA_PAYLOAD_OFFSET', be32),
