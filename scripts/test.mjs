@@ -13,6 +13,9 @@ const parts = ['check', 'unit', 'kernel', 'lab']
 /** By their roles in the lab: every test of the lab runs on these. */
 const labKernels = ['6.1', 'newest']
 
+/** Tests of the running kernel that every kernel of the lab but user-mode Linux (no nf_tables) is held to as well. */
+const onEveryKernel = /\/(nftables(-builder|-objects|-packets|-since)?|conntrack|sockdiag)\.test\.js$/
+
 /** In user-mode Linux code runs natively: the tests that put servers under load have four times as much there. */
 const underLoad = /\/drain\.test\.js$/
 
@@ -39,7 +42,9 @@ export async function test({ only = parts, kernels, grep } = {}) {
     const { checkSchedule, runLabTests } = await import('./test/lab.mjs')
     const files = await compiledTests('lab')
     const ofLoad = files.filter((file) => underLoad.test(file))
-    const filesOf = (kernel) => (kernel === 'uml' && kernels === undefined ? ofLoad : files)
+    const ofKernel = (await compiledTests('kernel')).filter((file) => onEveryKernel.test(file))
+    const ofUml = kernels === undefined ? ofLoad : files
+    const filesOf = (kernel) => (kernel === 'uml' ? ofUml : [...files, ...ofKernel])
     const options = { env, timeoutSeconds: labTimeoutSeconds, inLab: kernels !== undefined }
     const whole = kernels === undefined && grep === undefined
     const tested = await runLabTests(filesOf, kernels ?? [...labKernels, 'uml'], { ...options, whole })

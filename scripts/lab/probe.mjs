@@ -29,6 +29,20 @@ const link = (kind, options = '') => `ip link add probe$n type ${kind} ${options
 const setting = (name) => `ipvsadm -Ln; ls /proc/sys/net/ipv4/vs/${name}`
 
 /**
+ * Debian's nft is older than much of this, and the kernel's own description of its types (BTF) names what it knows.
+ *
+ * @param {string} module @param {string} constant
+ */
+const knows = (module, constant) =>
+  `modprobe ${module}; grep -qsaF ${constant} /sys/kernel/btf/${module} /sys/kernel/btf/vmlinux`
+/** @param {string} family @param {readonly string[]} commands  Each after the table's family and name. */
+const nft = (family, ...commands) =>
+  [
+    `nft add table ${family} p$n`,
+    ...commands.map((words) => `nft '${words.replaceAll('@', `${family} p'$n'`)}'`),
+  ].join('; ')
+
+/**
  * A shell script for each feature; the kernel has it when the script's every command succeeds. `$n` is a number
  * that no other probe in the same network namespace has.
  *
@@ -82,6 +96,31 @@ export const probes = {
   'nftables-nat':
     "nft 'add table ip probe'; nft 'add chain ip probe nat { type nat hook postrouting priority srcnat; }'; " +
     "nft 'add rule ip probe nat masquerade'",
+  nftables: nft('inet', 'add chain @ c', 'add rule @ c counter'),
+  'nftables-xtables': `${nft('inet')}; modprobe -a nft_compat xt_mark`,
+  'nftables-egress': nft('netdev', 'add chain @ c { type filter hook egress device lo priority 0; }'),
+  'nftables-flowtable': nft('inet', 'add flowtable @ f { hook ingress priority 0; devices = { lo }; }'),
+  'nftables-inner': knows('nf_tables', 'NFT_INNER_VXLAN'),
+  'nftables-reset-rules': knows('nf_tables', 'NFT_MSG_GETRULE_RESET'),
+  'nftables-destroy': knows('nf_tables', 'NFT_MSG_DESTROYTABLE'),
+  'nftables-meta-broute': knows('nft_meta_bridge', 'NFT_META_BRI_BROUTE'),
+  'nftables-reset-elements': knows('nf_tables', 'NFT_MSG_GETSETELEM_RESET'),
+  'nftables-table-persist': knows('nf_tables', 'NFT_TABLE_F_PERSIST'),
+  'nftables-element-timeout':
+    nft(
+      'inet',
+      'add set @ s { type mark; flags timeout; }',
+      'add element @ s { 1 timeout 1m }',
+      'add element @ s { 1 timeout 2h }',
+    ) + '; nft list set inet p$n s | grep -w 2h',
+  'nftables-bitwise-registers': knows('nf_tables', 'NFTA_BITWISE_SREG2'),
+  'nftables-set-backend': knows('nf_tables', 'NFTA_SET_COUNT'),
+  'nftables-trace-conntrack': knows('nf_tables', 'NFTA_TRACE_CT_ID'),
+  'nftables-device-prefix': knows('nf_tables', 'NFTA_DEVICE_PREFIX'),
+  'nftables-meta-ibrhwaddr': knows('nft_meta_bridge', 'NFT_META_BRI_IIFHWADDR'),
+  conntrack: 'modprobe nf_conntrack_netlink',
+  'conntrack-event-time': knows('nf_conntrack_netlink', 'CTA_TIMESTAMP_EVENT'),
+  sockdiag: 'modprobe -a tcp_diag udp_diag',
   'two-processors': 'test "$(nproc)" -ge 2',
 }
 

@@ -23,6 +23,15 @@ export interface KernelTestOptions {
   readonly timeoutSeconds?: number | undefined
 }
 
+const lab = process.env['VIADUCT_LAB']
+/** In the lab's QEMU, where JavaScript takes 30 times as long and modules are loaded at their first use. */
+const isEmulated = lab !== undefined && lab !== 'uml'
+
+/** How many to do it with: in an emulated kernel a fiftieth. */
+export function many(count: number): number {
+  return isEmulated ? count / 50 : count
+}
+
 /** Namespaces' names are the whole system's. Tests put their process into them, for others may run at the same time. */
 function isOfAnother(leak: string): boolean {
   const owner = /^namespace viaduct-[a-z]+-(\d+)/.exec(leak)?.[1]
@@ -34,7 +43,7 @@ export function kernelTest(
   options: KernelTestOptions,
   work: (t: Test, sandbox: MakeSandbox) => Promise<void>,
 ): void {
-  const { needs, timeoutSeconds = 30 } = options
+  const { needs, timeoutSeconds = isEmulated ? 240 : 30 } = options
   const reason = requires({ sandbox: true, ...needs })
   void t.test(name, { skip: reason ?? false, timeout: timeoutSeconds * 1000 }, async (t) => {
     const before = openResources()

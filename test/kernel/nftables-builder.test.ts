@@ -271,8 +271,7 @@ t.test('what the builder makes is what nft makes', async (t) => {
         `chain ${name} {\n${hook}\n${rules[name]!.map(([nft]) => `${nft} comment ${JSON.stringify(nft.slice(0, 120)).replaceAll('\\"', "'")}`).join('\n')}\n}`,
     )
     .join('\n')
-  const file = `${t.testdir({ rules: `table ${family} ${table} {\n${setsOfNft}\n${text}\n}\n` })}/rules`
-  await theirs.nft('-f', file)
+  await theirs.nft(`table ${family} ${table} {\n${setsOfNft}\n${text}\n}\n`)
   const listed = (said: string): string[] =>
     said
       .split('\n')

@@ -1,6 +1,6 @@
 /** Every object, expression and verb of nf_tables once, as the running kernel takes and tells it; nft is not asked. */
-import t from 'tap'
-import { isBatchError, isKernelError } from '../../src/errors/index.js'
+import t, { type Test } from 'tap'
+import { isUnsupportedError } from '../../src/errors/index.js'
 import { expressionTables } from '../../src/nftables/expressions/index.js'
 import {
   type ChainInput,
@@ -11,16 +11,17 @@ import {
   type SetInput,
 } from '../../src/nftables/index.js'
 import { objectTables } from '../../src/nftables/objects.js'
+import { isHere, uses } from '../lab/support/features.js'
 import { place } from './nft.js'
+import { isLab, isLacking, since } from './since.js'
 
-/** What the kernel says of it: nothing, or that it lacks the module (which it says in two ways). */
+/** Whether the kernel lacks the module for it, or is too old. */
 async function lacks(work: Promise<unknown>): Promise<boolean> {
   try {
     await work
     return false
   } catch (error) {
-    const all = isBatchError(error) ? error.failures.map(({ error }) => error) : [error]
-    if (all.some((one) => isKernelError(one, 'ENOENT') || isKernelError(one, 'EOPNOTSUPP'))) return true
+    if (isUnsupportedError(error) || isLacking(error)) return true
     throw error
   }
 }
@@ -314,9 +315,16 @@ async function ground(nftables: Nftables, of: Example['chain']): Promise<void> {
       id: 2,
     })
   await transaction.commit()
+  // Beside it, for a kernel may lack them.
+  await lacks(
+    nftables
+      .transaction()
+      .add('flowtable', { ...where, name: 'f', devices: ['lo'] })
+      .commit(),
+  )
 }
 
-/** Modules that a kernel may lack: where it does, this is what it says. */
+/** Modules that a kernel may lack: where it does, this is what it says. Those of the lab have them all. */
 const mayLack = new Set([
   'queue',
   'flow_offload',
@@ -347,6 +355,8 @@ t.test('every expression is taken, and told as it was sent', async (t) => {
     nftables.close()
   }
   t.comment(`this kernel lacks: ${lacking.join(', ') || 'none'}`)
+  if (isLab) t.same(lacking, (await isHere('nftables-inner')) ? [] : ['inner'])
+  uses('nftables', 'nftables-xtables')
 })
 
 t.test('every type of object is taken, and told as it was sent', async (t) => {
@@ -379,7 +389,8 @@ t.test('every type of object is taken, and told as it was sent', async (t) => {
         protocol: 'udp',
         timeouts: Uint8Array.of(8, 0, 1, 0, 0, 0, 0, 12, 8, 0, 2, 0, 0, 0, 0, 99),
       },
-      secmark: { context: 'system_u:object_r:ssh_server_packet_t:s0' },
+      // As AppArmor has it, which the lab's kernels have.
+      secmark: { context: 'unconfined' },
       'ct-expectation': { family: 'ip', protocol: 'tcp', port: 21, timeoutMilliseconds: 5000, size: 3 },
       synproxy: { maximumSegmentSize: 1460, windowScale: 7, flags: ['mss', 'wscale'] },
     }
@@ -397,6 +408,7 @@ t.test('every type of object is taken, and told as it was sent', async (t) => {
     }
   }
   t.comment(`this kernel lacks: ${lacking.join(', ') || 'none'}`)
+  if (isLab) t.same(lacking, [])
 })
 
 t.test('sets of every kind are taken, and told as they were sent', async (t) => {
@@ -522,6 +534,11 @@ t.test('what counted is told once, and counts from zero', async (t) => {
   t.match(data(await nftables.resetObjects()), { a: { packets: 0n }, q: { consumed: 7n } })
   t.match(data(await nftables.objects()), { b: { packets: 0n }, q: { consumed: 0n } })
 
+  await since(t, 'nftables-reset-rules', '6.2', () => resetRules(t, nftables))
+  await since(t, 'nftables-reset-elements', '6.5', () => resetElements(t, nftables))
+})
+
+async function resetRules(t: Test, nftables: Nftables): Promise<void> {
   const told = async (work: Promise<readonly { readonly expressions?: readonly unknown[] | undefined }[]>) =>
     (await work).map(({ expressions }) => (expressions![0] as { readonly packets: bigint }).packets)
   t.same(await told(nftables.resetRules({ ...inTable, chain: 'c' })), [3n])
@@ -529,7 +546,10 @@ t.test('what counted is told once, and counts from zero', async (t) => {
   const [, second] = await nftables.rules()
   t.same(await told(nftables.resetRules({ ...inTable, handle: second!.handle })), [3n])
   t.same(await told(nftables.resetRules()), [0n, 0n])
+}
 
+async function resetElements(t: Test, nftables: Nftables): Promise<void> {
+  const key = (last: number): Uint8Array => Uint8Array.of(10, 0, 0, last)
   const set = { ...inTable, name: 's' }
   const packets = (one: { readonly expression?: unknown }): bigint =>
     (one.expression as { readonly packets: bigint }).packets
@@ -539,7 +559,7 @@ t.test('what counted is told once, and counts from zero', async (t) => {
   await t.rejects(nftables.resetElements({ ...set, elements: [{ key: Uint8Array.of(1) }] }), {
     code: 'EINVAL',
   })
-})
+}
 
 t.test('chains and sets of a transaction are referred to before they have a handle', async (t) => {
   const { nftables } = await place(t)
@@ -609,15 +629,14 @@ t.test('base chains of devices, by their names and by what these begin with', as
     { name: 'in', hook: 'ingress', priority: 5, devices: ['lo'], policy: 'drop', type: 'filter' },
     { name: 'out', hook: 'egress', priority: 0, devices: ['lo'], policy: 'accept' },
   ])
-  const prefix = nftables
-    .transaction()
-    .add('chain', { ...where, name: 'any', hook: 'ingress', devices: ['eth*'] })
-    .commit()
-  const isOld = await prefix.then(
-    () => false,
-    () => true,
-  )
-  if (!isOld) t.match((await nftables.chains()).at(-1), { name: 'any', devices: ['eth*'] })
+  uses('nftables-egress')
+  await since(t, 'nftables-device-prefix', '6.17', async () => {
+    await nftables
+      .transaction()
+      .add('chain', { ...where, name: 'any', hook: 'ingress', devices: ['eth*'] })
+      .commit()
+    t.match((await nftables.chains()).at(-1), { name: 'any', devices: ['eth*'] })
+  })
 })
 
 t.test('a flowtable of a device is taken, and told as it was sent', async (t) => {
@@ -625,6 +644,7 @@ t.test('a flowtable of a device is taken, and told as it was sent', async (t) =>
   const flowtable = { ...inTable, name: 'f', priority: 5, devices: ['lo'], flags: ['counter'] } as const
   await nftables.transaction().add('table', { family, name: 't' }).commit()
   const isLacking = await lacks(nftables.transaction().create('flowtable', flowtable).commit())
-  if (isLacking) t.pass('this kernel has no flowtables')
+  if (isLacking && !isLab) t.pass('this kernel has no flowtables')
   else t.match(await nftables.flowtables(), [{ ...flowtable, hook: 'ingress' }])
+  if (!isLacking) uses('nftables-flowtable')
 })

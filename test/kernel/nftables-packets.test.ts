@@ -1,6 +1,8 @@
 /** What rules do to packets: through hosts and links of the running kernel. */
 import { once } from 'node:events'
+import { release } from 'node:os'
 import t, { type Test } from 'tap'
+import { isOlder } from '../../src/netlink/newer.js'
 import {
   accept,
   addRule,
@@ -31,6 +33,7 @@ import {
   vmap,
 } from '../../src/nftables/index.js'
 import { type Host, sandbox } from '../../src/testing/index.js'
+import { uses } from '../lab/support/features.js'
 
 const table = 't'
 const family = 'inet'
@@ -223,9 +226,10 @@ t.test('redirect brings connections to this host', async (t) => {
 
 t.test('a traced packet is told place by place, with the rule that matched', async (t) => {
   const { client, a, nftables } = await network(t)
+  // The second is what has connections tracked.
   await chain(nftables, 'forward', [
     [tcp.dport.is(8080), meta.nftrace.set(1)],
-    [ip.daddr.is(a.address), counter, accept],
+    [ip.daddr.is(a.address), ct.state.has('new', 'established'), counter, accept],
   ])
   const handles = (await nftables.rules({ ...where, chain: 'forward' })).map(({ handle }) => handle)
   const events = nftables.trace()
@@ -235,8 +239,12 @@ t.test('a traced packet is told place by place, with the rule that matched', asy
     t.equal(event.event, 'trace')
     if (event.event !== 'trace') break
     told.push([event.family, event.table, event.chain, event.type, event.ruleHandle, event.verdict?.code])
-    // The packet's headers come with the first of them.
-    t.equal(event.networkHeader?.[0], told.length === 1 ? 0x45 : undefined)
+    // The packet's headers and its flow come with the first of them.
+    const isFirst = told.length === 1
+    t.equal(event.networkHeader?.[0], isFirst ? 0x45 : undefined)
+    const isFlow = isFirst && !isOlder(release(), '6.16')
+    t.match(event, isFlow ? { conntrackState: Number, conntrackId: Number } : { conntrackState: undefined })
+    if (isFlow) uses('nftables-trace-conntrack')
     if (event.verdict?.code === 'accept') break
   }
   t.same(told, [

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { isBatchError } from '../../src/errors/index.js'
 import { Nftables, type Ruleset } from '../../src/nftables/index.js'
+import { many } from './kernel-test.js'
 import { copy, place } from './nft.js'
 
 function failure(work: Promise<unknown>): Promise<unknown> {
@@ -73,8 +74,7 @@ table ip6 s {
 
 t.test('a ruleset of nft is read, and sent again into an empty namespace', async (t) => {
   const [from, to] = [await place(t), await place(t)]
-  const file = `${t.testdir({ script })}/script`
-  await from.nft('-f', file)
+  await from.nft(script)
   await copy(await from.nftables.ruleset(), to.nftables)
   t.equal(await to.nft('list', 'ruleset'), await from.nft('list', 'ruleset'))
   const [one, other] = [await from.nftables.ruleset(), await to.nftables.ruleset()]
@@ -169,7 +169,8 @@ t.test('each verb does what nft has it do', async (t) => {
   t.equal(await nft('list', 'ruleset'), '')
 })
 
-t.test('10,000 operations of which 50 are bad: all 50 named, nothing applied', async (t) => {
+const ruleCount = many(10_000)
+t.test(`${ruleCount} operations of which 50 are bad: all 50 named, nothing applied`, async (t) => {
   const { nftables } = await place(t)
   const family = 'ip'
   await nftables
@@ -180,8 +181,8 @@ t.test('10,000 operations of which 50 are bad: all 50 named, nothing applied', a
   const before = await nftables.generation()
   const transaction = nftables.transaction()
   const bad: number[] = []
-  for (let index = 0; index < 10_000; index++) {
-    const isBad = index % 200 === 77
+  for (let index = 0; index < ruleCount; index++) {
+    const isBad = index % (ruleCount / 50) === 2
     if (isBad) bad.push(index)
     transaction.add('rule', {
       family,
@@ -208,7 +209,11 @@ t.test('10,000 operations of which 50 are bad: all 50 named, nothing applied', a
     bad,
   )
   for (const { error: each } of error.failures) {
-    t.match(each, { code: 'ENOENT', operation: 'nftables.addRule', attribute: { path: /^expressions\[1\]/ } })
+    t.match(each, {
+      code: 'ENOENT',
+      operation: 'nftables.addRule',
+      attribute: { path: /^expressions\[1\]/ },
+    })
   }
   t.equal(await nftables.generation(), before)
   t.same(await nftables.rules({ family, table: 't' }), [])
@@ -268,10 +273,11 @@ t.test('what anybody changes is told, and where one transaction ends', async (t)
   t.same(told, [['made', 'table'], ['made', 'chain'], ['made', 'rule'], 'nft'])
 })
 
-t.test('100,000 elements go in parts, and come back', async (t) => {
+const elementCount = many(100_000)
+t.test(`${elementCount} elements go in parts, and come back`, async (t) => {
   const { nftables } = await place(t)
   const family = 'ip'
-  const count = 100_000
+  const count = elementCount
   const key = (index: number): Uint8Array => Uint8Array.of(10, index >> 16, (index >> 8) & 255, index & 255)
   function* elements() {
     for (let index = 0; index < count; index++) yield { key: key(index), data: key(index) }

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { connectTcp, listenTcp, NetworkNamespace, openUdp } from '../../src/net/index.js'
 import { Rtnetlink } from '../../src/rtnetlink/index.js'
 import { type DiagSocket, Sockdiag } from '../../src/sockdiag/index.js'
+import { uses } from '../lab/support/features.js'
 import { kernelTest } from './kernel-test.js'
 
 interface Place {
@@ -149,4 +150,5 @@ socketTest('connections are ended from outside, and no others', async (t, place)
   const { processes: _, ...key } = listener!
   await sockdiag.destroy({ ...key, cookie: undefined } as never)
   t.match(await failed, { code: 'ECONNABORTED' })
+  uses('sockdiag')
 })
