@@ -61,6 +61,7 @@ export {
   pad,
   s32,
   sbe32,
+  type Since,
   u16,
   u32,
   u32AsBigint,

@@ -345,7 +345,7 @@ export type NameOf<T> = T extends { readonly names: infer Names } ? keyof Names 
 const nothingSet: readonly never[] = Object.freeze([])
 
 /** The first kernel that has a name, of those that came later than the rest: `{ persist: '6.9' }`. */
-type Since<Names> = { readonly [Name in keyof Names]?: string }
+export type Since<Names> = { readonly [Name in keyof Names]?: string }
 
 /** A set of bits with names. Bits without one are read as `bit-7` and written back from it. `since` as for `named`. */
 export function bits<const Names extends Readonly<Record<string, number>>>(
