@@ -280,9 +280,8 @@ t.test('what the builder makes is what nft makes', async (t) => {
   const list = await ours.nft('list', 'ruleset')
   t.same(listed(list), listed(await theirs.nft('list', 'ruleset')))
   t.equal(printRuleset(await ours.nftables.ruleset(), { interfaceName }), list, 'printed as nft prints it')
-  const script = `${t.testdir({ script: printScript(transaction, { interfaceName }) })}/script`
   const again = await place(t)
-  await again.nft('-f', script)
+  await again.nft(printScript(transaction, { interfaceName }))
   t.equal(await again.nft('list', 'ruleset'), list, 'and as a script of nft it makes the same')
 })
 

@@ -103,14 +103,14 @@ const withoutExpiry = (text: string): string => text.replaceAll(/ expires [\dhms
 
 t.test('every type of set and every kind of chain is printed as nft prints it', async (t) => {
   const { nftables, nft } = await place(t)
-  await nft('-f', `${t.testdir({ script })}/script`)
+  await nft(script)
   const text = printRuleset(await nftables.ruleset(), options)
   t.equal(withoutExpiry(text), withoutExpiry(await nft('list', 'ruleset')))
 })
 
 t.test('with handles, as nft -a', async (t) => {
   const { nftables, nft } = await place(t)
-  await nft('-f', `${t.testdir({ script })}/script`)
+  await nft(script)
   const text = printRuleset(await nftables.ruleset(), { ...options, handles: true })
   t.equal(withoutExpiry(text), withoutExpiry(await nft('-a', 'list', 'ruleset')))
 })
@@ -124,7 +124,7 @@ t.test('every field of every header is one of nft, at the place that nft has it'
     fields.map((one) => `${name} ${one.name}`),
   )
   const sets = fields.map((text, index) => `set s${index} { typeof ${taken(text)}; }`)
-  await nft('-f', `${t.testdir({ script: `table inet t {\n${sets.join('\n')}\n}\n` })}/script`)
+  await nft(`table inet t {\n${sets.join('\n')}\n}\n`)
   const text = printRuleset(await nftables.ruleset())
   t.equal(text, await nft('list', 'ruleset'))
   t.ok(fields.length > 60)
@@ -138,15 +138,14 @@ async function twice(
 ): Promise<{ readonly script: string; readonly same: readonly [string, string] }> {
   const [ours, theirs] = [await place(t), await place(t)]
   if (before !== undefined) {
-    const file = `${t.testdir({ before })}/before`
-    await ours.nft('-f', file)
-    await theirs.nft('-f', file)
+    await ours.nft(before)
+    await theirs.nft(before)
   }
   const transaction = ours.nftables.transaction()
   fill(transaction)
   const script = printScript(transaction, { ...options, known: await ours.nftables.ruleset() })
   await transaction.commit()
-  await theirs.nft('-f', `${t.testdir({ script })}/script`)
+  await theirs.nft(script)
   const listed = async ({ nft }: Place): Promise<string> => withoutExpiry(await nft('-a', 'list', 'ruleset'))
   return { script, same: [await listed(ours), await listed(theirs)] }
 }
