@@ -37,7 +37,7 @@ export interface NetfilterMessage extends Target {
   readonly family: NetfilterFamily
   readonly table: AttributeTable
   readonly record: object
-  /** What a ValidationError's path begins with; left out, `pathOf` makes it. */
+  /** What a ValidationError's path begins with, before what `pathOf` makes of the rest. */
   readonly path?: string | undefined
 }
 
@@ -171,7 +171,7 @@ export class Netfilter {
   }
 
   #request(sent: NetfilterMessage, more = 0): Request {
-    const { message, flags = 0, family, table, record, path, pathOf } = sent
+    const { message, flags = 0, family, table, record, path, pathOf = (inner: string) => inner } = sent
     const type = (this.#subsystem << 8) | message
     return {
       operation: sent.operation,
@@ -183,11 +183,15 @@ export class Netfilter {
       write(writer, given, sequence) {
         const start = begin(writer, type, flags | more | given, sequence, netfilterFamilies[family], 0)
         try {
-          table.encode(writer, record, path)
+          table.encode(writer, record)
         } catch (error) {
-          throw path === undefined && pathOf !== undefined && isValidationError(error)
-            ? new ValidationError(pathOf(error.path), error.value, error.expected)
-            : error
+          if (!isValidationError(error)) throw error
+          const inner = pathOf(error.path)
+          throw new ValidationError(
+            path === undefined ? inner : `${path}.${inner}`,
+            error.value,
+            error.expected,
+          )
         }
         writer.endMessage(start)
       },

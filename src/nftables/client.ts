@@ -146,7 +146,10 @@ export class Nftables {
 
   /** Changes that are made together. */
   transaction(): Transaction {
-    return new Transaction(this.#netfilter, (operation) => this.#exists(operation))
+    return new Transaction(this.#netfilter, {
+      exists: (operation) => this.#exists(operation),
+      generation: () => this.generation(),
+    })
   }
 
   /**

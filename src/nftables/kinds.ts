@@ -380,7 +380,9 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
     table: wire.elements,
     record({ family: _, elements, ...input }) {
       if (elements === undefined) return input
-      return { ...input, elements: Array.from(elements, (element) => withUserData('element', element)) }
+      const each = (element: ElementInput, index: number): object =>
+        withUserData('element', element, `elements[${index}].comment`)
+      return { ...input, elements: Array.from(elements, each) }
     },
     read(family, record) {
       const { table, set, elements = [] } = record as Decoded<typeof wire.elements>
@@ -420,14 +422,14 @@ function chainRecord({ family, hook, priority, device, devices, type, ...input }
     const given = { priority, device, devices, type, policy: input.policy }
     for (const [key, value] of Object.entries(given)) {
       if (value !== undefined && key !== 'policy') {
-        throw new ValidationError(`chain.${key}`, value, 'nothing, where there is no hook')
+        throw new ValidationError(key, value, 'nothing, where there is no hook')
       }
     }
     return withUserData('chain', input)
   }
   const number = hooks[family][hook] ?? (/^\d+$/.test(hook) ? Number(hook) : undefined)
   if (number === undefined) {
-    throw new ValidationError('chain.hook', hook, `one of ${Object.keys(hooks[family]).join(', ')}`)
+    throw new ValidationError('hook', hook, `one of ${Object.keys(hooks[family]).join(', ')}`)
   }
   return withUserData('chain', {
     ...input,
@@ -447,11 +449,15 @@ function priorityOf(family: Family, priority: number | PriorityName = 0): number
   )
 }
 
-function withUserData<T extends CommentInput>(kind: Commented, { comment, ...input }: T): object {
+function withUserData<T extends CommentInput>(
+  kind: Commented,
+  { comment, ...input }: T,
+  path = 'comment',
+): object {
   if (comment === undefined || input.userData !== undefined) return input
   const userData = userDataOf(kind, comment)
   if (userData !== undefined) return { ...input, userData }
-  throw new ValidationError('comment', comment, `at most ${mostCommentBytes} bytes without NUL`)
+  throw new ValidationError(path, comment, `at most ${mostCommentBytes} bytes without NUL`)
 }
 
 function commented<T extends { readonly userData?: Uint8Array | undefined }>(

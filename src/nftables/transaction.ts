@@ -3,14 +3,16 @@ import {
   type BatchFailure,
   isKernelError,
   isUnsupportedError,
+  isValidationError,
   KernelError,
   UnsupportedError,
+  ValidationError,
 } from '../errors/index.js'
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/index.js'
-import type { CommitFailure, CommitOptions, Netfilter, NetfilterMessage } from '../nfnetlink/index.js'
+import type { Commit, CommitFailure, CommitOptions, Netfilter, NetfilterMessage } from '../nfnetlink/index.js'
 import type { Family } from './hooks.js'
 import { type ElementInput, type Inputs, type Kind, type KindName, kinds, type Outputs } from './kinds.js'
-import { readObject } from './reading.js'
+import { type ReadObject, readObject } from './reading.js'
 
 /** What can be asked for in a transaction, as `nft` has it. */
 export type Verb = 'add' | 'create' | 'insert' | 'replace' | 'rename' | 'delete' | 'destroy' | 'flush'
@@ -54,12 +56,12 @@ export type Existing<K extends KindName> = Partial<Inputs[K]> & {
 export class Transaction {
   readonly #netfilter: Netfilter
   readonly #operations: Operation[] = []
-  readonly #exists: (operation: Operation) => Promise<boolean>
+  readonly #looks: Looks
 
   /** @internal */
-  constructor(netfilter: Netfilter, exists: (operation: Operation) => Promise<boolean>) {
+  constructor(netfilter: Netfilter, looks: Looks) {
     this.#netfilter = netfilter
-    this.#exists = exists
+    this.#looks = looks
   }
 
   /** What it is going to do. */
@@ -140,32 +142,45 @@ export class Transaction {
    *   BatchError; ValidationError before anything is sent.
    */
   async commit(options: TransactionOptions = {}): Promise<Committed> {
+    const sent = await this.#send([...this.#operations.entries()], options)
+    if (!this.#isDestroyUnknown(sent)) return this.#outcome(sent)
+    // What was found stays so until the commit, or the kernel takes nothing and it is looked for again.
+    for (let attempt = 1; ; attempt++) {
+      const ifGeneration = options.ifGeneration ?? (await this.#looks.generation())
+      const again = await this.#send(await this.#withoutDestroy(), { ...options, ifGeneration })
+      const isChanged = again.failures.some(
+        ({ index, error }) => index < 0 && isKernelError(error, 'ERESTART'),
+      )
+      if (!isChanged || options.ifGeneration !== undefined || attempt === lookAttempts) {
+        return this.#outcome(again)
+      }
+    }
+  }
+
+  async #send(operations: readonly Numbered[], options: TransactionOptions): Promise<Sent> {
     const messages: NetfilterMessage[] = []
-    const operationOf: number[] = []
-    for (const [index, operation] of this.#operations.entries()) {
-      for (const message of messagesOf(operation, options.echo === true)) {
+    const numberOf: number[] = []
+    for (const [number, operation] of operations) {
+      for (const message of messagesOf(
+        operation,
+        options.echo === true,
+        `operations[${number}].${operation.kind}`,
+      )) {
         messages.push(message)
-        operationOf.push(index)
+        numberOf.push(number)
       }
     }
-    const { failures, results, lost } = await this.#netfilter.commit(
-      'nftables.commit',
-      messages,
-      readObject,
-      options,
-    )
-    if (failures.length > 0) {
-      if (this.#isDestroyUnknown(failures, operationOf)) {
-        return (await this.#withoutDestroy()).commit(options)
-      }
-      throw failureOf(failures, operationOf, this.#operations)
-    }
+    return { ...(await this.#netfilter.commit('nftables.commit', messages, readObject, options)), numberOf }
+  }
+
+  #outcome({ failures, results, lost, numberOf }: Sent): Committed {
+    if (failures.length > 0) throw failureOf(failures, numberOf, this.#operations)
     const made = new Map<number, Outputs[KindName][]>()
     for (const { index, result } of results) {
-      const operation = operationOf[index]
-      if (operation === undefined || result.kind !== this.#operations[operation]!.kind) continue
-      const list = made.get(operation) ?? []
-      made.set(operation, list)
+      const number = numberOf[index]
+      if (number === undefined || result.kind !== this.#operations[number]!.kind) continue
+      const list = made.get(number) ?? []
+      made.set(number, list)
       list.push(result.object)
     }
     return { made, lost }
@@ -177,28 +192,60 @@ export class Transaction {
   }
 
   /** Before 6.3 the messages for it have no number: EINVAL (nfnetlink_rcv_batch), and for nothing else of them. */
-  #isDestroyUnknown(failures: readonly CommitFailure[], operationOf: readonly number[]): boolean {
+  #isDestroyUnknown({ failures, numberOf }: Sent): boolean {
     if (this.#operations.every(({ verb }) => verb !== 'destroy')) return false
     const refused = new Set(
-      failures.filter(({ error }) => isKernelError(error, 'EINVAL')).map(({ index }) => operationOf[index]),
+      failures.filter(({ error }) => isKernelError(error, 'EINVAL')).map(({ index }) => numberOf[index]),
     )
     return this.#operations.every(({ verb }, index) => verb !== 'destroy' || refused.has(index))
   }
 
-  async #withoutDestroy(): Promise<Transaction> {
-    const plain = new Transaction(this.#netfilter, this.#exists)
-    for (const operation of this.#operations) {
-      if (operation.verb !== 'destroy') plain.#operations.push(operation)
-      else if (await this.#exists(operation)) plain.#operations.push({ ...operation, verb: 'delete' })
+  async #withoutDestroy(): Promise<Numbered[]> {
+    const plain: Numbered[] = []
+    for (const [number, operation] of this.#operations.entries()) {
+      if (operation.verb !== 'destroy') plain.push([number, operation])
+      else {
+        const object = await this.#present(operation)
+        if (object !== undefined) plain.push([number, { ...operation, verb: 'delete', object }])
+      }
     }
     return plain
   }
+
+  /** What there is of an object: of several elements, those that are there. */
+  async #present(operation: Operation): Promise<Inputs[KindName] | undefined> {
+    const { kind, object } = operation
+    const { elements } = object as Inputs['elements']
+    if (kind !== 'elements' || elements === undefined) {
+      return (await this.#looks.exists(operation)) ? object : undefined
+    }
+    const present: ElementInput[] = []
+    for (const element of elements) {
+      const alone = { ...object, elements: [element] } as Inputs['elements']
+      if (await this.#looks.exists({ ...operation, object: alone })) present.push(element)
+    }
+    return present.length === 0 ? undefined : ({ ...object, elements: present } as Inputs['elements'])
+  }
+}
+
+/** What a transaction asks the kernel before it decides. */
+interface Looks {
+  exists(operation: Operation): Promise<boolean>
+  generation(): Promise<number>
+}
+const lookAttempts = 10
+
+/** An operation with its number among those of the caller. */
+type Numbered = readonly [number: number, operation: Operation]
+/** What came of a send; an operation may have had several messages. */
+interface Sent extends Commit<ReadObject> {
+  readonly numberOf: readonly number[]
 }
 
 /** The operations of a batch that failed, or what failed of the whole. */
 function failureOf(
   failures: readonly CommitFailure[],
-  operationOf: readonly number[],
+  numberOf: readonly number[],
   operations: readonly Operation[],
 ): Error {
   const whole = failures.find(({ index }) => index < 0)
@@ -206,9 +253,9 @@ function failureOf(
   const told: BatchFailure[] = failures
     .filter(({ index }) => index >= 0)
     .map(({ index, error }) => ({
-      index: operationOf[index]!,
-      operation: nameOf(operations[operationOf[index]!]!),
-      object: operations[operationOf[index]!]!.object,
+      index: numberOf[index]!,
+      operation: nameOf(operations[numberOf[index]!]!),
+      object: operations[numberOf[index]!]!.object,
       error,
     }))
   const together = operations.length
@@ -253,8 +300,11 @@ function nameOf({ verb, kind }: Operation): string {
 
 const makes: ReadonlySet<Verb> = new Set(['add', 'create', 'insert'])
 
-/** The messages of one operation: elements go in several, because the length of a nest is a u16. */
-function* messagesOf(operation: Operation, echo: boolean): Generator<NetfilterMessage> {
+/**
+ * The messages of one operation: elements go in several, because the length of a nest is a u16. `path` is where the
+ * operation stands among the caller's.
+ */
+function* messagesOf(operation: Operation, echo: boolean, path: string): Generator<NetfilterMessage> {
   const { verb, kind: name, object } = operation
   const kind = kinds[name] as Kind
   const { messages, table } = kind
@@ -269,24 +319,38 @@ function* messagesOf(operation: Operation, echo: boolean): Generator<NetfilterMe
     flags,
     family: object.family,
     table,
-    pathOf: (path: string) => kind.path(path),
+    path,
+    pathOf: (inner: string) => kind.path(inner),
+  }
+  const recordOf = (input: Inputs[KindName], pathOf = (inner: string) => inner): object => {
+    try {
+      return kind.record(input)
+    } catch (error) {
+      if (!isValidationError(error)) throw error
+      throw new ValidationError(`${path}.${pathOf(error.path)}`, error.value, error.expected)
+    }
   }
   if (name !== 'elements') {
     // What was read may be sent again: a handle is given out by the kernel, and names what is there already.
-    yield {
-      ...base,
-      record: kind.record(makes.has(verb) ? { ...object, handle: undefined } : object),
-      path: '',
-    }
+    yield { ...base, record: recordOf(makes.has(verb) ? { ...object, handle: undefined } : object) }
     return
   }
   const { elements, ...where } = object as Inputs['elements']
   if (elements === undefined) {
-    yield { ...base, record: kind.record(where), path: '' }
+    yield { ...base, record: recordOf(where) }
     return
   }
+  let first = 0
   for (const part of elementParts(elements)) {
-    yield { ...base, record: kind.record({ ...where, elements: part }), path: '' }
+    const from = first
+    const numbered = (inner: string): string =>
+      inner.replace(/^elements\[(\d+)\]/, (_, index: string) => `elements[${from + Number(index)}]`)
+    yield {
+      ...base,
+      record: recordOf({ ...where, elements: part }, numbered),
+      pathOf: (inner) => numbered(kind.path(inner)),
+    }
+    first += part.length
   }
 }
 

@@ -145,6 +145,71 @@ t.test('before Linux 6.3 what is to be destroyed is looked for, and deleted if i
   )
 })
 
+/** A kernel before Linux 6.3: it has what `there` says. */
+function older(there: (name: string) => boolean, commits: (name: string) => FakeAnswer = () => undefined) {
+  const { delete: deleteTable, destroy: destroyTable, get: getTable } = kinds.table.messages
+  return open((request) => {
+    if (request.type === ((10 << 8) | destroyTable)) return { code: 'EINVAL' }
+    if (request.type === begin) return commits('begin')
+    const name = String(request.decode(tableAttributes, attributesAt).name)
+    if (request.type === ((10 << 8) | deleteTable) || request.type === newTable) return commits(name)
+    if (request.type !== ((10 << 8) | getTable)) return undefined
+    if (!there(name)) return { code: 'ENOENT' }
+    return [fakeReply(tableAttributes, { name }, { type: newTable, header: new Uint8Array(4) })]
+  })
+}
+
+t.test('what goes between looking and deleting is looked for again, some times', async (t) => {
+  let isThere = true
+  let refused = 0
+  const { kernel, nftables } = await older(
+    () => isThere,
+    (name) => {
+      if (name !== 'begin' || !isLooked()) return undefined
+      isThere = false
+      return refused-- > 0 ? { code: 'ERESTART' } : undefined
+    },
+  )
+  const about = (message: number): number => (10 << 8) | message
+  const isLooked = (): boolean => kernel.requests.some(({ type }) => type === about(kinds.table.messages.get))
+  const transaction = nftables
+    .transaction()
+    .destroy('table', { family: 'inet', name: 'a' })
+    .add('table', { family: 'inet', name: 'b' })
+  refused = 1
+  await transaction.commit()
+  const sent = kernel.requests.filter(
+    ({ type }) => type === about(kinds.table.messages.delete) || type === newTable,
+  )
+  t.same(
+    sent.map(({ type }) => type),
+    [newTable, about(kinds.table.messages.delete), newTable, newTable],
+    'with destroy, with what was there, and without what had gone',
+  )
+  refused = 1000
+  t.match(await failure(transaction.commit()), { code: 'ERESTART' }, 'with an end')
+  refused = 1
+  kernel.requests.length = 0
+  t.match(await failure(transaction.commit({ ifGeneration: 7 })), { code: 'ERESTART' })
+  t.equal(
+    kernel.requests.filter(({ type }) => type === begin).length,
+    2,
+    'whose generation the caller gave is told at once',
+  )
+})
+
+t.test('failures have the number of the operation, whatever was sent for it', async (t) => {
+  const { nftables } = await older(
+    () => false,
+    (name) => (name === 'bad' ? { code: 'EBUSY' } : undefined),
+  )
+  const transaction = nftables
+    .transaction()
+    .destroy('table', { family: 'inet', name: 'nowhere' })
+    .add('table', { family: 'inet', name: 'bad' })
+  t.match(await failure(transaction.commit()), { failures: [{ index: 1, object: { name: 'bad' } }] })
+})
+
 t.test('no answer, and one of which some was lost', async (t) => {
   const { kernel, nftables } = await open(() => undefined)
   const transaction = nftables.transaction().add('table', { family: 'inet', name: 'a' })
@@ -160,11 +225,12 @@ t.test('no answer, and one of which some was lost', async (t) => {
 t.test('what cannot be meant is refused before anything is sent', async (t) => {
   const { kernel, nftables } = await open(() => undefined)
   const wrong: [unknown, string][] = [
-    [{ family: 'inet', table: 't', name: 'c', hook: 'nowhere' }, 'chain.hook'],
-    [{ family: 'arp', table: 't', name: 'c', hook: 'prerouting' }, 'chain.hook'],
-    [{ family: 'ip', table: 't', name: 'c', hook: 'ingress' }, 'chain.hook'],
-    [{ family: 'netdev', table: 't', name: 'c', hook: 'ingress', devices: ['eth0', 7] }, 'hook.devices'],
-    [{ family: 'inet', table: 't', name: 'c', type: 'nat' }, 'chain.type'],
+    [{ family: 'inet', table: 't', name: 'c', hook: 'nowhere' }, 'hook'],
+    [{ family: 'arp', table: 't', name: 'c', hook: 'prerouting' }, 'hook'],
+    [{ family: 'ip', table: 't', name: 'c', hook: 'ingress' }, 'hook'],
+    [{ family: 'netdev', table: 't', name: 'c', hook: 'ingress', devices: ['eth0', 7] }, 'devices'],
+    [{ family: 'netdev', table: 't', name: 'c', hook: 'ingress', device: 'x'.repeat(16) }, 'device'],
+    [{ family: 'inet', table: 't', name: 'c', type: 'nat' }, 'type'],
     [{ family: 'inet', table: 't', name: 'c', hook: 'input', priority: 'out' }, 'priority'],
     [{ family: 'inet', table: 't', name: 'c'.repeat(256) }, 'name'],
     [{ family: 'inet', table: 't', name: 'c', comment: 'x'.repeat(254) }, 'comment'],
@@ -174,10 +240,11 @@ t.test('what cannot be meant is refused before anything is sent', async (t) => {
       (async () =>
         nftables
           .transaction()
+          .add('table', { family: 'inet', name: 't' })
           .add('chain', chain as never)
           .commit())(),
     )
-    t.match(error, { name: 'ValidationError', path })
+    t.match(error, { name: 'ValidationError', path: `operations[1].chain.${path}` })
   }
   const rule = {
     family: 'inet',
@@ -194,9 +261,30 @@ t.test('what cannot be meant is refused before anything is sent', async (t) => {
     ),
     {
       name: 'ValidationError',
-      path: 'expressions[1].key',
+      path: 'operations[0].rule.expressions[1].key',
     },
   )
+  const where = { family: 'inet', table: 't', set: 's' } as const
+  // So many that they go in several messages.
+  const elements: object[] = Array.from({ length: 2000 }, () => ({ key: new Uint8Array(64) }))
+  for (const [element, path] of [
+    [{ key: new Uint8Array(65) }, 'key'],
+    [{ key: new Uint8Array(4), comment: 'x'.repeat(254) }, 'comment'],
+  ] as const) {
+    const bad = { ...where, elements: [...elements, element] }
+    t.match(
+      await failure(
+        nftables
+          .transaction()
+          .add('elements', bad as never)
+          .commit(),
+      ),
+      {
+        name: 'ValidationError',
+        path: `operations[0].elements.elements[2000].${path}`,
+      },
+    )
+  }
   t.same(kernel.requests, [])
 })
 
