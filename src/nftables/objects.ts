@@ -1,4 +1,5 @@
 /** Stateful objects: what rules refer to by name. Those that are expressions too have the same attributes. */
+import { ValidationError } from '../errors/index.js'
 import {
   attribute,
   attributeTable,
@@ -6,6 +7,7 @@ import {
   be16,
   be32,
   bytesOf,
+  forEachAttribute,
   InvalidValue,
   ipv4Address,
   ipv6Address,
@@ -13,6 +15,8 @@ import {
   named,
   nested,
   NLA_F_NESTED,
+  NLA_HDRLEN,
+  NLA_TYPE_MASK,
   nulString,
   u32,
   u8,
@@ -86,6 +90,65 @@ const tunnelOptions = attributeTable('NFTA_TUNNEL_KEY_OPTS', {
   erspan: attribute(2, 'NFTA_TUNNEL_KEY_OPTS_ERSPAN', nested(tunnelErspan)),
   geneve: attribute(3, 'NFTA_TUNNEL_KEY_OPTS_GENEVE', nested(tunnelGeneve)),
 })
+/** What the tunnel carries beside its key: of geneve several, in their order. */
+type TunnelOptions<T, Option> = Omit<T, 'geneve'> & { readonly geneve?: readonly Option[] | undefined }
+
+/**
+ * The kernel takes an attribute for each option of geneve, and tells all of them in one nest until Linux 6.15, one behind
+ * the other (nft_tunnel_opts_dump).
+ */
+const tunnelOptionList: AttributeType<
+  TunnelOptions<Encodable<typeof tunnelOptions>, Encodable<typeof tunnelGeneve>>,
+  TunnelOptions<Decoded<typeof tunnelOptions>, Decoded<typeof tunnelGeneve>>
+> = {
+  name: 'nested, options of a tunnel',
+  expected: 'options of vxlan or erspan, or a list of those of geneve',
+  wireFlags: NLA_F_NESTED,
+  fields: () => tunnelOptions,
+  write(writer, value) {
+    if (!isObject(value)) throw new InvalidValue(this.expected)
+    const { geneve = [], ...others } = value
+    if (!Array.isArray(geneve)) throw new ValidationError('geneve', geneve, 'a list of options')
+    tunnelOptions.encode(writer, others)
+    const { number } = tunnelOptions.rows.geneve
+    for (const [index, option] of (geneve as readonly Encodable<typeof tunnelGeneve>[]).entries()) {
+      const start = writer.beginAttribute(number | NLA_F_NESTED)
+      tunnelGeneve.encode(writer, option, `geneve[${index}]`)
+      writer.endAttribute(start)
+    }
+  },
+  read(bytes, view, offset, length) {
+    const end = offset + length
+    const { geneve: _, ...others } = tunnelOptions.decode(bytes, view, offset, end) as Decoded<
+      typeof tunnelOptions
+    >
+    const geneve: Decoded<typeof tunnelGeneve>[] = []
+    forEachAttribute(view, offset, end, (type, at, size) => {
+      if ((type & NLA_TYPE_MASK) !== tunnelOptions.rows.geneve.number) return
+      for (const [from, to] of repetitions(view, at, at + size)) {
+        geneve.push(tunnelGeneve.decode(bytes, view, from, to))
+      }
+    })
+    return geneve.length === 0 ? others : { ...others, geneve }
+  },
+}
+
+/** Attributes in a row, parted where one of them comes again. */
+function repetitions(view: DataView, offset: number, end: number): (readonly [from: number, to: number])[] {
+  const parts: [from: number, to: number][] = []
+  let seen = new Set<number>()
+  let from = offset
+  forEachAttribute(view, offset, end, (type, at) => {
+    const number = type & NLA_TYPE_MASK
+    if (seen.has(number)) {
+      parts.push([from, at - NLA_HDRLEN])
+      from = at - NLA_HDRLEN
+      seen = new Set()
+    }
+    seen.add(number)
+  })
+  return [...parts, [from, end]]
+}
 const tunnel = attributeTable('NFTA_TUNNEL_KEY', {
   id: attribute(1, 'NFTA_TUNNEL_KEY_ID', be32),
   ip: attribute(2, 'NFTA_TUNNEL_KEY_IP', nested(tunnelIp)),
@@ -99,7 +162,7 @@ const tunnel = attributeTable('NFTA_TUNNEL_KEY', {
   ttl: attribute(6, 'NFTA_TUNNEL_KEY_TTL', u8),
   sourcePort: attribute(7, 'NFTA_TUNNEL_KEY_SPORT', be16),
   destinationPort: attribute(8, 'NFTA_TUNNEL_KEY_DPORT', be16),
-  options: attribute(9, 'NFTA_TUNNEL_KEY_OPTS', nested(tunnelOptions)),
+  options: attribute(9, 'NFTA_TUNNEL_KEY_OPTS', tunnelOptionList),
 })
 
 /** What each type of object consists of. */

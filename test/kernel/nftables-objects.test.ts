@@ -411,6 +411,25 @@ t.test('every type of object is taken, and told as it was sent', async (t) => {
   if (isLab) t.same(lacking, [])
 })
 
+t.test('a tunnel has as many options of geneve as it was given', async (t) => {
+  const { nftables } = await place(t)
+  const where = { family: 'netdev', table: 't' } as const
+  const options = {
+    geneve: [
+      { class: 0x102, type: 1, data: Uint8Array.of(1, 2, 3, 4) },
+      { class: 0x102, type: 2, data: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) },
+      { class: 0x103, type: 1, data: Uint8Array.of(9, 9, 9, 9) },
+    ],
+  }
+  const ip = { source: '10.0.0.1', destination: '10.0.0.2' }
+  const tunnel = { ...where, name: 'g', type: 'tunnel', data: { id: 7, ip, options } } as const
+  await nftables.transaction().add('table', { family: 'netdev', name: 't' }).commit()
+  if (await lacks(nftables.transaction().create('object', tunnel).commit())) {
+    return t.pass('this kernel has no tunnels')
+  }
+  t.match(await nftables.objects(where), [tunnel])
+})
+
 t.test('sets of every kind are taken, and told as they were sent', async (t) => {
   const { nftables } = await place(t)
   await nftables
