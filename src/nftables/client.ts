@@ -27,7 +27,7 @@ import {
 } from './kinds.js'
 import { monitor, type NftablesEvent, type NftablesTrace, trace } from './monitor.js'
 import { readObject } from './reading.js'
-import { type Operation, Transaction } from './transaction.js'
+import { type Operation, type SetPlace, Transaction } from './transaction.js'
 import { generation as generationTable, message, type Generation } from './wire.js'
 
 /** Where and how a client speaks to the kernel. */
@@ -148,6 +148,7 @@ export class Nftables {
   transaction(): Transaction {
     return new Transaction(this.#netfilter, {
       exists: (operation) => this.#exists(operation),
+      elements: (set) => this.#elementsIfAny(set),
       generation: () => this.generation(),
     })
   }
@@ -322,6 +323,15 @@ export class Nftables {
       return found.length > 0
     } catch (error) {
       if (isKernelError(error, 'ENOENT')) return false
+      throw error
+    }
+  }
+
+  async #elementsIfAny({ set: name, ...place }: SetPlace): Promise<readonly Element[]> {
+    try {
+      return (await this.elements({ ...place, name })).elements
+    } catch (error) {
+      if (isKernelError(error, 'ENOENT')) return []
       throw error
     }
   }

@@ -7,7 +7,14 @@ import type { AttributeTable, Decoded, Encodable } from '../netlink/index.js'
 import { type Family, type Hook, hookName, hooks, priorities, type PriorityName } from './hooks.js'
 import type { Expression, ExpressionInput, UnknownExpression } from './expressions/index.js'
 import type { ObjectTables } from './objects.js'
-import { type Commented, commentOf, mostCommentBytes, userDataOf } from './userdata.js'
+import {
+  type Commented,
+  commentOf,
+  isAutoMerge,
+  mostCommentBytes,
+  setUserData,
+  userDataOf,
+} from './userdata.js'
 import type { Data, Verdict } from './values.js'
 import * as wire from './wire.js'
 
@@ -126,6 +133,11 @@ export interface SetInput
   readonly size?: number | undefined
   /** Of concatenations: bytes of each field. */
   readonly fields?: readonly number[] | undefined
+  /**
+   * Of sets of intervals: elements that overlap or touch become one, by `nft` and by transactions that add elements with
+   * `autoMerge`. Left out where `userData` is given.
+   */
+  readonly autoMerge?: boolean | undefined
   /** What each element carries; where it is one. */
   readonly expression?: ExpressionInput | undefined
   /** What it does, in order. */
@@ -143,6 +155,8 @@ export interface NftSet
   readonly size?: number | undefined
   /** Of concatenations: bytes of each field. */
   readonly fields?: readonly number[] | undefined
+  /** Of sets of intervals: elements that overlap or touch become one. */
+  readonly autoMerge?: boolean | undefined
   /** What it carries; where it is one. */
   readonly expression?: Expression | undefined
   /** What it does, in order. */
@@ -195,6 +209,13 @@ export interface ElementsInput extends InTable {
   readonly setId?: number | undefined
   /** Left out: all of them, where that can be meant. */
   readonly elements?: Iterable<ElementInput> | undefined
+  /**
+   * Of sets of intervals of one field: what is added is merged with what is in the set, and what is deleted may be a part
+   * of it. The set is read for it at each commit, and nothing is lost if somebody changes it meanwhile. What carries more
+   * than its key (data, a timeout, a comment) is left as it is. Each element with `interval-end` stands right behind the one
+   * that it ends.
+   */
+  readonly autoMerge?: boolean | undefined
 }
 /** Elements of a set, as the kernel has them. */
 export interface Elements extends InTable {
@@ -356,10 +377,20 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
   set: {
     messages: messagesOf('Set'),
     table: wire.set,
-    record({ family: _, size, fields, ...input }) {
-      if (size === undefined && fields === undefined) return withUserData('set', input)
-      const description = { size, fields: fields?.map((length) => ({ length })) }
-      return withUserData('set', { ...input, description })
+    record({ family: _, size, fields, autoMerge, ...input }) {
+      const { comment, userData, ...rest } = input
+      if (autoMerge === true && input.flags?.includes('interval') !== true) {
+        throw new ValidationError('autoMerge', autoMerge, 'nothing, where the set has no flag interval')
+      }
+      const described =
+        size === undefined && fields === undefined
+          ? rest
+          : { ...rest, description: { size, fields: fields?.map((length) => ({ length })) } }
+      if (userData !== undefined) return { ...described, userData }
+      if (autoMerge !== true) return withUserData('set', { ...described, comment })
+      const made = setUserData({ autoMerge, comment })
+      if (made === undefined) throw tooLong('comment', comment)
+      return { ...described, userData: made }
     },
     read(family, record) {
       const { description, name = '', ...rest } = commented('set', record as Decoded<typeof wire.set>)
@@ -371,6 +402,7 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
         ...(description?.fields === undefined
           ? {}
           : { fields: description.fields.map(({ length }) => length ?? 0) }),
+        ...(rest.userData !== undefined && isAutoMerge(rest.userData) ? { autoMerge: true } : {}),
       } as NftSet
     },
     path: (path) => expressionPath(path).replace(/^description\./, ''),
@@ -378,7 +410,7 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
   elements: {
     messages: messagesOf('Elements'),
     table: wire.elements,
-    record({ family: _, elements, ...input }) {
+    record({ family: _, autoMerge: __, elements, ...input }) {
       if (elements === undefined) return input
       const each = (element: ElementInput, index: number): object =>
         withUserData('element', element, `elements[${index}].comment`)
@@ -457,7 +489,11 @@ function withUserData<T extends CommentInput>(
   if (comment === undefined || input.userData !== undefined) return input
   const userData = userDataOf(kind, comment)
   if (userData !== undefined) return { ...input, userData }
-  throw new ValidationError(path, comment, `at most ${mostCommentBytes} bytes without NUL`)
+  throw tooLong(path, comment)
+}
+
+function tooLong(path: string, comment: unknown): ValidationError {
+  return new ValidationError(path, comment, `at most ${mostCommentBytes} bytes without NUL`)
 }
 
 function commented<T extends { readonly userData?: Uint8Array | undefined }>(

@@ -12,6 +12,7 @@ import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } fro
 import type { Commit, CommitFailure, CommitOptions, Netfilter, NetfilterMessage } from '../nfnetlink/index.js'
 import type { Family } from './hooks.js'
 import { type ElementInput, type Inputs, type Kind, type KindName, kinds, type Outputs } from './kinds.js'
+import { MergedSet } from './merging.js'
 import { type ReadObject, readObject } from './reading.js'
 
 /** What can be asked for in a transaction, as `nft` has it. */
@@ -142,19 +143,78 @@ export class Transaction {
    *   BatchError; ValidationError before anything is sent.
    */
   async commit(options: TransactionOptions = {}): Promise<Committed> {
-    const sent = await this.#send([...this.#operations.entries()], options)
+    const all: readonly Numbered[] = [...this.#operations.entries()]
+    const isMerging = mergingSets(this.#operations).size > 0
+    const sent = await (isMerging
+      ? this.#looking(() => this.#merged(all), options)
+      : this.#send(all, options))
     if (!this.#isDestroyUnknown(sent)) return this.#outcome(sent)
-    // What was found stays so until the commit, or the kernel takes nothing and it is looked for again.
+    const prepare = async (): Promise<Numbered[]> => this.#withoutDestroy(await this.#merged(all))
+    return this.#outcome(await this.#looking(prepare, options))
+  }
+
+  /** What was found stays so until the commit, or the kernel takes nothing and it is looked for again. */
+  async #looking(prepare: () => Promise<readonly Numbered[]>, options: TransactionOptions): Promise<Sent> {
     for (let attempt = 1; ; attempt++) {
       const ifGeneration = options.ifGeneration ?? (await this.#looks.generation())
-      const again = await this.#send(await this.#withoutDestroy(), { ...options, ifGeneration })
-      const isChanged = again.failures.some(
+      const sent = await this.#send(await prepare(), { ...options, ifGeneration })
+      const isChanged = sent.failures.some(
         ({ index, error }) => index < 0 && isKernelError(error, 'ERESTART'),
       )
-      if (!isChanged || options.ifGeneration !== undefined || attempt === lookAttempts) {
-        return this.#outcome(again)
-      }
+      if (!isChanged || options.ifGeneration !== undefined || attempt === lookAttempts) return sent
     }
+  }
+
+  /** Elements of sets that merge their intervals, as the kernel is to get them. */
+  async #merged(operations: readonly Numbered[]): Promise<Numbered[]> {
+    const merging = mergingSets(operations.map(([, operation]) => operation))
+    // What an operation becomes; of a set all changes are with its last one.
+    const slots: Numbered[][] = []
+    const open = new Map<
+      string,
+      { readonly set: MergedSet; readonly number: number; readonly slot: Numbered[] }
+    >()
+    const end = (id: string, place: SetPlace): void => {
+      const found = open.get(id)
+      if (found === undefined) return
+      const { removed, added } = found.set.changes
+      const of = (verb: Verb, elements: readonly ElementInput[]): Numbered[] =>
+        elements.length === 0
+          ? []
+          : [[found.number, { verb, kind: 'elements', object: { ...place, elements } }]]
+      found.slot.push(...of('delete', removed), ...of('add', added))
+      open.delete(id)
+    }
+    const emptied = new Set<string>()
+    for (const [number, operation] of operations) {
+      const { verb, kind, object } = operation
+      for (const [id, place] of merging) {
+        if (!isEmptiedBy(operation, place)) continue
+        end(id, place)
+        emptied.add(id)
+      }
+      const { elements, ...where } = object as Inputs['elements']
+      const id = kind === 'elements' ? idOf(where) : ''
+      const place = merging.get(id)
+      if (place === undefined || elements === undefined || where.autoMerge !== true || verb === 'create') {
+        slots.push([[number, operation]])
+        continue
+      }
+      const { set } = open.get(id) ?? {
+        set: new MergedSet(emptied.has(id) ? [] : await this.#looks.elements(place)),
+      }
+      const given = [...elements]
+      const slot: Numbered[] = []
+      slots.push(slot)
+      open.set(id, { set, number, slot })
+      if (verb === 'add') {
+        const others = set.add(given)
+        if (others.length > 0) slot.push([number, { ...operation, object: { ...place, elements: others } }])
+        // What is not there is for the kernel to say.
+      } else if (!set.delete(given, verb === 'destroy')) slot.push([number, operation])
+    }
+    for (const [id, place] of merging) end(id, place)
+    return slots.flat()
   }
 
   async #send(operations: readonly Numbered[], options: TransactionOptions): Promise<Sent> {
@@ -170,7 +230,8 @@ export class Transaction {
         numberOf.push(number)
       }
     }
-    return { ...(await this.#netfilter.commit('nftables.commit', messages, readObject, options)), numberOf }
+    const commit = await this.#netfilter.commit('nftables.commit', messages, readObject, options)
+    return { ...commit, operations, numberOf }
   }
 
   #outcome({ failures, results, lost, numberOf }: Sent): Committed {
@@ -192,17 +253,18 @@ export class Transaction {
   }
 
   /** Before 6.3 the messages for it have no number: EINVAL (nfnetlink_rcv_batch), and for nothing else of them. */
-  #isDestroyUnknown({ failures, numberOf }: Sent): boolean {
-    if (this.#operations.every(({ verb }) => verb !== 'destroy')) return false
+  #isDestroyUnknown({ failures, operations, numberOf }: Sent): boolean {
+    const destroyed = operations.filter(([, { verb }]) => verb === 'destroy')
+    if (destroyed.length === 0) return false
     const refused = new Set(
       failures.filter(({ error }) => isKernelError(error, 'EINVAL')).map(({ index }) => numberOf[index]),
     )
-    return this.#operations.every(({ verb }, index) => verb !== 'destroy' || refused.has(index))
+    return destroyed.every(([number]) => refused.has(number))
   }
 
-  async #withoutDestroy(): Promise<Numbered[]> {
+  async #withoutDestroy(operations: readonly Numbered[]): Promise<Numbered[]> {
     const plain: Numbered[] = []
-    for (const [number, operation] of this.#operations.entries()) {
+    for (const [number, operation] of operations) {
       if (operation.verb !== 'destroy') plain.push([number, operation])
       else {
         const object = await this.#present(operation)
@@ -224,21 +286,59 @@ export class Transaction {
       const alone = { ...object, elements: [element] } as Inputs['elements']
       if (await this.#looks.exists({ ...operation, object: alone })) present.push(element)
     }
-    return present.length === 0 ? undefined : ({ ...object, elements: present } as Inputs['elements'])
+    return present.length === 0 ? undefined : { ...object, elements: present }
   }
 }
 
 /** What a transaction asks the kernel before it decides. */
 interface Looks {
   exists(operation: Operation): Promise<boolean>
+  /** Of a set; none if there is no such set. */
+  elements(set: SetPlace): Promise<readonly ElementInput[]>
   generation(): Promise<number>
 }
 const lookAttempts = 10
+
+/** A set by its name. */
+export interface SetPlace {
+  readonly family: Family
+  readonly table: string
+  readonly set: string
+}
+function idOf({ family, table, set }: SetPlace): string {
+  return JSON.stringify([family, table, set])
+}
+
+/** Sets whose elements are merged. */
+function mergingSets(operations: readonly Operation[]): Map<string, SetPlace> {
+  const found = new Map<string, SetPlace>()
+  for (const { kind, object } of operations) {
+    if (kind !== 'elements') continue
+    const { family, table, set, elements, autoMerge } = object as Inputs['elements']
+    const place = { family, table, set }
+    if (autoMerge === true && elements !== undefined) found.set(idOf(place), place)
+  }
+  return found
+}
+
+/** Whether nothing is left in the set by it. */
+function isEmptiedBy({ verb, kind, object }: Operation, { family, table, set }: SetPlace): boolean {
+  if (verb !== 'delete' && verb !== 'destroy' && verb !== 'flush') return false
+  const { name, ...given } = object as { readonly name?: string } & Partial<Inputs['elements']>
+  if (given.family !== family) return kind === 'table' && given.family === ('unspecified' as string)
+  if (kind === 'table') return name === undefined || name === table
+  if (given.table !== table) return false
+  return kind === 'set'
+    ? name === set
+    : kind === 'elements' && given.set === set && given.elements === undefined
+}
 
 /** An operation with its number among those of the caller. */
 type Numbered = readonly [number: number, operation: Operation]
 /** What came of a send; an operation may have had several messages. */
 interface Sent extends Commit<ReadObject> {
+  readonly operations: readonly Numbered[]
+  /** By the message's place. */
   readonly numberOf: readonly number[]
 }
 
@@ -321,6 +421,7 @@ function* messagesOf(operation: Operation, echo: boolean, path: string): Generat
     table,
     path,
     pathOf: (inner: string) => kind.path(inner),
+    ...(name === 'elements' ? { hint: elementHint } : {}),
   }
   const recordOf = (input: Inputs[KindName], pathOf = (inner: string) => inner): object => {
     try {
@@ -353,6 +454,12 @@ function* messagesOf(operation: Operation, echo: boolean, path: string): Generat
     first += part.length
   }
 }
+
+function elementHint({ errno }: { readonly errno: number }): string | undefined {
+  if (errno !== EEXIST) return undefined
+  return 'It is there with something else, or overlaps what is there: delete that in the same transaction, or of intervals say `autoMerge`'
+}
+const EEXIST = -17
 
 /** Far below 65,535 bytes of a nest, whatever else an element has. */
 const partBytes = 32_768

@@ -44,21 +44,53 @@ export function commentOf(kind: Commented, userData: Uint8Array | undefined): st
   return undefined
 }
 
+/** A number of four bytes in the host's order, as an entry. */
+function numberEntry(type: number, value: number): number[] {
+  return [type, 4, ...new Uint8Array(Uint32Array.of(value).buffer)]
+}
+
+/** NFTNL_UDATA_SET_ELEM_FLAGS with nft's SET_ELEM_F_INTERVAL_OPEN: the element begins an interval that has no end. */
+export function openInterval(): Uint8Array {
+  return Uint8Array.from(numberEntry(1, 1))
+}
+export function isOpenInterval(userData: Uint8Array): boolean {
+  const entry = openInterval()
+  return userData.length === entry.length && userData.every((byte, index) => byte === entry[index])
+}
+
 /** `enum byteorder` of nft; of concatenations and verdicts it says nothing. */
 const byteOrders = { none: 0, host: 1, network: 2 } as const
 export type SetByteOrder = keyof typeof byteOrders
 
-/** What nft needs to know of a set to print it: NFTNL_UDATA_SET_KEYBYTEORDER, …_DATABYTEORDER, …_COMMENT. */
-export function setUserData(
-  key: SetByteOrder,
-  data: SetByteOrder | undefined,
-  comment: string | undefined,
-): Uint8Array {
-  const order = (type: number, name: SetByteOrder): number[] => [
-    type,
-    4,
-    ...new Uint8Array(Uint32Array.of(byteOrders[name]).buffer),
-  ]
-  const text = comment === undefined ? undefined : userDataOf('set', comment)
-  return Uint8Array.from([...order(0, key), ...(data === undefined ? [] : order(1, data)), ...(text ?? [])])
+/** NFTNL_UDATA_SET_MERGE_ELEMENTS. */
+const mergeType = 2
+
+/** What nft needs to know of a set to print and to change it. */
+export interface SetUserData {
+  /** NFTNL_UDATA_SET_KEYBYTEORDER */
+  readonly key?: SetByteOrder | undefined
+  /** Of maps: NFTNL_UDATA_SET_DATABYTEORDER. */
+  readonly data?: SetByteOrder | undefined
+  readonly autoMerge?: boolean | undefined
+  readonly comment?: string | undefined
+}
+
+/** In nft's order; undefined if the comment is too long. */
+export function setUserData({ key, data, autoMerge, comment }: SetUserData): Uint8Array | undefined {
+  const text = comment === undefined ? [] : userDataOf('set', comment)
+  if (text === undefined) return undefined
+  return Uint8Array.from([
+    ...(key === undefined ? [] : numberEntry(0, byteOrders[key])),
+    ...(data === undefined ? [] : numberEntry(1, byteOrders[data])),
+    ...(autoMerge === true ? numberEntry(mergeType, 1) : []),
+    ...text,
+  ])
+}
+
+/** Whether nft merges what is added to it. */
+export function isAutoMerge(userData: Uint8Array): boolean {
+  for (const [type, value] of userDataEntries(userData)) {
+    if (type === mergeType) return value.some((byte) => byte !== 0)
+  }
+  return false
 }

@@ -27,6 +27,7 @@ import {
   NamedSet,
   notrack,
   numgen,
+  otherwise,
   type Part,
   put,
   putEntry,
@@ -44,7 +45,14 @@ import {
   VerdictMap,
   vmap,
 } from '../../src/nftables/builder/index.js'
-import { printRuleset, printScript } from '../../src/nftables/index.js'
+import {
+  type Data,
+  formatExpression,
+  printRuleset,
+  printScript,
+  type Rule,
+  type Ruleset,
+} from '../../src/nftables/index.js'
 import { place } from './nft.js'
 
 const family = 'inet'
@@ -75,7 +83,25 @@ const ports = new NamedMap({ ...where, name: 'ports' }, types.ipv4Addr, types.in
   size: 50,
 })
 
+const ranges = new NamedSet({ ...where, name: 'ranges' }, types.ipv4Addr, {
+  autoMerge: true,
+  comment: 'merged',
+})
+const markRanges = new NamedSet({ ...where, name: 'markRanges' }, types.mark, { flags: ['interval'] })
+const areas = new NamedSet(
+  { ...where, name: 'areas' },
+  types.concatenated([types.ipv4Addr, types.inetService]),
+  { flags: ['interval'] },
+)
+const portRanges = new VerdictMap({ ...where, name: 'portRanges' }, types.inetService, {
+  flags: ['interval'],
+})
+
 const setsOfNft = `
+  set ranges { type ipv4_addr; flags interval; auto-merge; comment "merged"; elements = { 10.0.0.0/7, 10.0.0.0-10.9.9.9, 240.0.0.0/4 } }
+  set markRanges { type mark; flags interval; elements = { 1, 5-9 } }
+  set areas { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 80-90, 192.0.2.1 . 443 } }
+  map portRanges { type inet_service : verdict; flags interval; elements = { 80-90 : accept, 443 : drop } }
   set clients { type ipv4_addr; size 100; flags dynamic,timeout; }
   set networks { type ipv4_addr; comment "a set"; elements = { 10.0.0.1, 10.0.0.2 } }
   set pairs { type ipv4_addr . inet_service; elements = { 10.0.0.1 . 80 } }
@@ -157,7 +183,117 @@ const rules: Readonly<Record<string, readonly [nft: string, ...parts: readonly P
     ['meta mark set numgen random mod 8', meta.mark.set(numgen('random', { modulus: 8 }))],
     ['meta nftrace set 1', meta.nftrace.set(1)],
     ['ct status dnat accept', ct.status.has('dnat'), accept],
+    // Fields that stand side by side are compared at once, in either order.
     ['ip ttl 64 ip protocol tcp accept', ip.ttl.is(64), ip.protocol.is('tcp'), accept],
+    ['tcp dport 5 tcp sport 6 accept', tcp.dport.is(5), tcp.sport.is(6), accept],
+    ['udp sport 5 udp dport 6 accept', udp.sport.is(5), udp.dport.is(6), accept],
+    ['icmp type 8 icmp code 0 accept', icmp.type.is(8), icmp.code.is(0), accept],
+    ['ip6 nexthdr 17 ip6 hoplimit 5 accept', ip6.nexthdr.is(17), ip6.hoplimit.is(5), accept],
+    ['ip saddr 10.0.0.1 ip daddr 10.0.0.2 accept', ip.saddr.is('10.0.0.1'), ip.daddr.is('10.0.0.2'), accept],
+    ['ip protocol tcp ip saddr 10.0.0.1', ip.protocol.is('tcp'), ip.saddr.is('10.0.0.1')],
+    ['tcp sport 5 tcp dport != 6', tcp.sport.is(5), tcp.dport.isNot(6)],
+    ['ip ttl 5 ct state new ip daddr 10.0.0.1', ip.ttl.is(5), ct.state.has('new'), ip.daddr.is('10.0.0.1')],
+    // Ranges and prefixes.
+    ['tcp dport != 1000-2000 accept', tcp.dport.notBetween(1000, 2000), accept],
+    ['meta mark != 0x10-0x20 accept', meta.mark.notBetween(0x10, 0x20), accept],
+    [
+      'ip saddr 10.1.0.0/16 ip daddr 10.2.3.0/24',
+      ip.saddr.within('10.1.0.0/16'),
+      ip.daddr.within('10.2.3.0/24'),
+    ],
+    ['ip saddr 10.1.2.3/32', ip.saddr.within('10.1.2.3/32')],
+    ['ip saddr 10.0.0.0/9', ip.saddr.within('10.99.0.0/9')],
+    ['ip6 saddr 2001:db8::/32', ip6.saddr.within('2001:db8::/32')],
+    // Sets in a rule: one value is compared, ranges make it a set of intervals.
+    ['tcp dport { 5 } accept', tcp.dport.in([5]), accept],
+    ['tcp dport != { 5 } accept', tcp.dport.notIn([5]), accept],
+    ['tcp dport { 5-7 } accept', tcp.dport.in([{ from: 5, to: 7 }]), accept],
+    ['ip saddr != { 10.0.0.0/13 } accept', ip.saddr.notIn(['10.0.0.0/13']), accept],
+    ['iifname { "eth*" } accept', meta.iifname.in(['eth*']), accept],
+    ['tcp dport { 80-90, 443 } accept', tcp.dport.in([443, { from: 80, to: 90 }]), accept],
+    [
+      'tcp dport { 80-85, 83-90, 91 } accept',
+      tcp.dport.in([{ from: 83, to: 90 }, { from: 80, to: 85 }, 91]),
+      accept,
+    ],
+    [
+      'ip saddr { 10.0.0.0/8, 11.0.0.0/8, 10.1.0.0/16, 192.0.2.1 } accept',
+      ip.saddr.in(['10.0.0.0/8', '192.0.2.1', '11.0.0.0/8', '10.1.0.0/16']),
+      accept,
+    ],
+    ['ip saddr { 0.0.0.0/8, 240.0.0.0/4 } accept', ip.saddr.in(['0.0.0.0/8', '240.0.0.0/4']), accept],
+    ['ip6 saddr { 2001:db8::/32, ::1 } accept', ip6.saddr.in(['2001:db8::/32', '::1']), accept],
+    ['meta mark { 5-9, 6 } accept', meta.mark.in([{ from: 5, to: 9 }, 6]), accept],
+    ['meta mark { 5, 6 } accept', meta.mark.in([5, 6]), accept],
+    ['iifname { lo, "eth*" } accept', meta.iifname.in(['lo', 'eth*']), accept],
+    ['iifname { lo, eth0 } accept', meta.iifname.in(['lo', 'eth0']), accept],
+    [
+      'ip saddr . tcp dport { 10.0.0.0/8 . 80-90, 192.0.2.1 . 443 } accept',
+      concat(ip.saddr, tcp.dport).in([
+        ['10.0.0.0/8', { from: 80, to: 90 }],
+        ['192.0.2.1', 443],
+      ]),
+      accept,
+    ],
+    [
+      'ip saddr . meta mark { 10.0.0.1 . 5-6, 10.0.0.2 . 8 } accept',
+      concat(ip.saddr, meta.mark).in([
+        ['10.0.0.1', { from: 5, to: 6 }],
+        ['10.0.0.2', 8],
+      ]),
+      accept,
+    ],
+    ['tcp dport . tcp sport { 5 . 6 } accept', concat(tcp.dport, tcp.sport).in([[5, 6]]), accept],
+    // Maps in a rule.
+    [
+      'tcp dport vmap { 80 : accept, 90-100 : drop, 101-102 : jump x }',
+      vmap(tcp.dport, [
+        [{ from: 101, to: 102 }, jump('x')],
+        [80, accept],
+        [{ from: 90, to: 100 }, { code: 'drop' }],
+      ]),
+    ],
+    [
+      'ip saddr . tcp dport vmap { 10.0.0.1 . 80 : accept }',
+      vmap(concat(ip.saddr, tcp.dport), [[['10.0.0.1', 80], accept]]),
+    ],
+    [
+      'tcp dport vmap { 5 : goto x, * : drop }',
+      vmap(tcp.dport, [
+        [5, goto('x')],
+        [otherwise, drop],
+      ]),
+    ],
+    [
+      'meta mark set tcp dport map { 80 : 0x1, 90-100 : 0x2 }',
+      meta.mark.set(
+        lookup(
+          tcp.dport,
+          [
+            [80, 1],
+            [{ from: 90, to: 100 }, 2],
+          ],
+          types.mark,
+        ),
+      ),
+    ],
+    [
+      'meta mark set ip saddr . tcp dport map { 10.0.0.1 . 80 : 0x1, * : 0x7 }',
+      meta.mark.set(
+        lookup(
+          concat(ip.saddr, tcp.dport),
+          [
+            [['10.0.0.1', 80], 1],
+            [otherwise, 7],
+          ],
+          types.mark,
+        ),
+      ),
+    ],
+    ['ip saddr @ranges accept', ip.saddr.in(ranges), accept],
+    ['meta mark @markRanges accept', meta.mark.in(markRanges), accept],
+    ['ip daddr . tcp dport @areas accept', concat(ip.daddr, tcp.dport).in(areas), accept],
+    ['tcp dport vmap @portRanges', vmap(tcp.dport, portRanges)],
   ],
   raw: [['notrack', notrack]],
   pre: [
@@ -172,6 +308,20 @@ const rules: Readonly<Record<string, readonly [nft: string, ...parts: readonly P
       'meta l4proto tcp dnat ip to ip daddr map @backends',
       meta.l4proto.is('tcp'),
       dnat({ endpoint: lookup(ip.daddr, backends), family: 'ip' }),
+    ],
+    [
+      'dnat ip to tcp dport map { 82 : 10.0.0.1 . 8080, 83 : 10.0.0.2 . 8081 }',
+      dnat({
+        endpoint: lookup(
+          tcp.dport,
+          [
+            [82, ['10.0.0.1', 8080]],
+            [83, ['10.0.0.2', 8081]],
+          ],
+          endpoint4,
+        ),
+        family: 'ip',
+      }),
     ],
     ['tcp dport 25 redirect to :2525', tcp.dport.is(25), redirect({ port: 2525 })],
   ],
@@ -241,8 +391,8 @@ t.test('what the builder makes is what nft makes', async (t) => {
     priority: 'mangle',
     policy: 'accept',
   })
-  for (const set of [clients, networks, pairs, verdicts, marks, backends, seen, ports])
-    transaction.add('set', set.input)
+  const named = [clients, networks, pairs, verdicts, marks, backends, seen, ports]
+  for (const set of [...named, ranges, markRanges, areas, portRanges]) transaction.add('set', set.input)
   transaction.add('elements', networks.elementsOf(['10.0.0.1', '10.0.0.2']))
   transaction.add('elements', pairs.elementsOf([['10.0.0.1', 80]]))
   transaction.add(
@@ -260,6 +410,25 @@ t.test('what the builder makes is what nft makes', async (t) => {
     ]),
   )
   transaction.add('elements', backends.entriesOf([['10.0.0.9', ['10.9.9.9', 8080]]]))
+  transaction.add(
+    'elements',
+    ranges.elementsOf(['10.0.0.0/7', { from: '10.0.0.0', to: '10.9.9.9' }, '240.0.0.0/4']),
+  )
+  transaction.add('elements', markRanges.elementsOf([1, { from: 5, to: 9 }]))
+  transaction.add(
+    'elements',
+    areas.elementsOf([
+      ['10.0.0.0/8', { from: 80, to: 90 }],
+      ['192.0.2.1', 443],
+    ]),
+  )
+  transaction.add(
+    'elements',
+    portRanges.entriesOf([
+      [{ from: 80, to: 90 }, accept],
+      [443, { code: 'drop' }],
+    ]),
+  )
   for (const [chain, list] of Object.entries(rules)) {
     for (const [text, ...parts] of list)
       addRule(transaction, { ...where, chain, comment: text.slice(0, 120).replaceAll('"', "'") }, ...parts)
@@ -283,7 +452,31 @@ t.test('what the builder makes is what nft makes', async (t) => {
   const again = await place(t)
   await again.nft(printScript(transaction, { interfaceName }))
   t.equal(await again.nft('list', 'ruleset'), list, 'and as a script of nft it makes the same')
+  const [one, other] = [await ours.nftables.ruleset(), await theirs.nftables.ruleset()]
+  t.same(one.rules.map(bytesOf), other.rules.map(bytesOf), 'register by register, and byte by byte')
+  t.same(anonymous(one), anonymous(other), 'and so are the sets that stand in rules')
 })
+
+/** But for hashes, which are computed in the register that they go to. */
+const bytesOf = ({ chain, expressions = [] }: Rule): unknown =>
+  expressions.some(({ name }) => name === 'hash') ? 'a hash' : [chain, expressions.map(formatExpression)]
+
+/** Sets without a name of their own: what they are, and their elements in an order that the kernel does not give. */
+function anonymous({ sets, elements }: Ruleset): unknown {
+  const hex = (data: Data | undefined): unknown =>
+    data instanceof Uint8Array ? Buffer.from(data).toString('hex') : data
+  return sets
+    .filter(({ flags }) => flags?.includes('anonymous'))
+    .map(({ name, flags, keyType, keyLength, dataType, dataLength, fields, autoMerge }) => [
+      { name, flags, keyType, keyLength, dataType, dataLength, fields, autoMerge },
+      elements
+        .find(({ set }) => set === name)!
+        .elements.map((one) =>
+          JSON.stringify([hex(one.key), hex(one.keyEnd), hex(one.data), one.flags, hex(one.userData)]),
+        )
+        .sort(),
+    ])
+}
 
 const interfaceName = (index: number) => (index === 1 ? 'lo' : undefined)
 
@@ -319,6 +512,13 @@ t.test('what cannot be is refused, with what was expected', (t) => {
   t.throws(refused(ip.saddr.within('10.0.0.0/33')), { name: 'ValidationError' })
   t.throws(refused(meta.iifname.is('a'.repeat(16))), { name: 'ValidationError', path: 'ifname' })
   t.throws(refused(ct.state.has('nothing' as never)), { name: 'ValidationError', path: 'ct_state' })
+  t.throws(refused(tcp.dport.in([{ from: 9, to: 8 }])), { name: 'ValidationError', path: 'inet_service' })
+  t.throws(refused(ip.saddr.in(['10.0.0.0/33', '10.0.0.1'])), { name: 'ValidationError', path: 'ipv4_addr' })
+  t.throws(() => networks.elementsOf(['10.0.0.0/8']), { name: 'ValidationError', path: 'ipv4_addr' })
+  const two = types.concatenated([types.ipv4Addr, types.mark])
+  t.throws(() => new NamedSet({ ...where, name: 'x' }, two, { autoMerge: true }), {
+    path: 'autoMerge',
+  } as never)
   t.throws(refused(dnat({ endpoint: lookup(ip.daddr, backends) })), {
     name: 'ValidationError',
     path: 'nat.family',

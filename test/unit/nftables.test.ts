@@ -273,18 +273,10 @@ t.test('what cannot be meant is refused before anything is sent', async (t) => {
     [{ key: new Uint8Array(4), comment: 'x'.repeat(254) }, 'comment'],
   ] as const) {
     const bad = { ...where, elements: [...elements, element] }
-    t.match(
-      await failure(
-        nftables
-          .transaction()
-          .add('elements', bad as never)
-          .commit(),
-      ),
-      {
-        name: 'ValidationError',
-        path: `operations[0].elements.elements[2000].${path}`,
-      },
-    )
+    t.match(await failure(nftables.transaction().add('elements', bad).commit()), {
+      name: 'ValidationError',
+      path: `operations[0].elements.elements[2000].${path}`,
+    })
   }
   t.same(kernel.requests, [])
 })

@@ -19,7 +19,7 @@ export interface DataType<Value> {
   readonly order: 'network' | 'host'
   /** @throws ValidationError */
   encode(value: Value): Uint8Array
-  /** First and last address of a prefix, where values have prefixes. */
+  /** Of values that have prefixes: an address of it, and how many bits are the prefix's. */
   readonly prefix?: ((text: string) => { readonly first: Uint8Array; readonly length: number }) | undefined
 }
 
@@ -225,6 +225,11 @@ export function concatenated<const Types extends readonly DataType<never>[]>(
 
 /** What a type's values are. */
 export type ValueOf<T> = T extends DataType<infer Value> ? Value : never
+
+/** Whether it is a number that the host has in its own order: intervals of it are kept in network order. */
+export function isHostNumber({ order, bytes }: DataType<never>): boolean {
+  return order === 'host' && bytes <= 8
+}
 
 /** Registers hold four bytes each. */
 export function registerBytes(bytes: number): number {

@@ -17,6 +17,7 @@ import {
   integer32,
   ipv4Addr,
   ipv6Addr,
+  isHostNumber,
   mark,
   nfProto,
   short,
@@ -24,6 +25,8 @@ import {
   gid,
   uid,
 } from './datatypes.js'
+import { boundsOf, inNetworkOrder, type IntervalOf, maskOf } from './intervals.js'
+import { literalSet } from './literals.js'
 import { type Dependency, firstRegister, type Part, registersOf, type RuleBuilder } from './rule.js'
 import type { NamedSet } from './sets.js'
 
@@ -64,34 +67,24 @@ export class Field<Value> {
     return this.#compare('!=', value)
   }
 
-  /** It is one of these, or of what a set holds. */
-  in(values: readonly Value[] | NamedSet<Value>): Part {
-    return this.#lookup(values, false)
+  /** It is one of these values, ranges and prefixes, or of what a set holds. */
+  in(values: readonly IntervalOf<Value>[] | NamedSet<Value>): Part {
+    return this.#lookup(values, '==')
   }
 
   /** It is none of these. */
-  notIn(values: readonly Value[] | NamedSet<Value>): Part {
-    return this.#lookup(values, true)
+  notIn(values: readonly IntervalOf<Value>[] | NamedSet<Value>): Part {
+    return this.#lookup(values, '!=')
   }
 
   /** From one value to another, both included. Numbers of the host are compared as such. */
   between(from: Value, to: Value): Part {
-    return {
-      write: (rule) => {
-        this.loadInto(firstRegister, rule)
-        const { type } = this
-        const swap = (value: Value): Uint8Array =>
-          type.order === 'host' ? toNetwork(type.encode(value)) : type.encode(value)
-        if (type.order === 'host') rule.push(byteorder(type.bytes))
-        rule.push({
-          name: 'range',
-          sourceRegister: firstRegister,
-          operation: '==',
-          from: swap(from),
-          to: swap(to),
-        })
-      },
-    }
+    return this.#bounded({ from, to } as IntervalOf<Value>, '==')
+  }
+
+  /** Below the one value, or above the other. */
+  notBetween(from: Value, to: Value): Part {
+    return this.#bounded({ from, to } as IntervalOf<Value>, '!=')
   }
 
   /** It is within a prefix, as `10.0.0.0/8`. Of addresses. */
@@ -104,16 +97,62 @@ export class Field<Value> {
     return this.#prefix(prefix, '!=')
   }
 
+  /**
+   * As sets of intervals have it: numbers of the host in network order, too. Appends what loads it and turns it round.
+   */
+  loadOrdered(register: number, rule: RuleBuilder): void {
+    this.loadInto(register, rule)
+    if (isHostNumber(this.type)) rule.push(byteorder(register, this.type.bytes))
+  }
+
   #prefix(prefix: string, operation: '==' | '!='): Part {
+    const { type } = this
     return {
       write: (rule) => {
-        const { type } = this
-        if (type.prefix === undefined)
+        if (type.prefix === undefined) {
           throw new ValidationError(type.name, prefix, 'a type that has prefixes')
+        }
         const { first, length } = type.prefix(prefix)
-        this.compareMasked(rule, maskOf(length, type.bytes), operation, first)
+        this.#comparePrefix(rule, first, length, operation)
       },
     }
+  }
+
+  #bounded(given: IntervalOf<Value>, operation: '==' | '!='): Part {
+    return { write: (rule) => this.#compareBounds(rule, given, operation) }
+  }
+
+  #compareBounds(rule: RuleBuilder, given: IntervalOf<Value>, operation: '==' | '!='): void {
+    const { type } = this
+    const { first, last, isSingle, prefixLength } = boundsOf(type, given)
+    if (isSingle) return this.#compareData(rule, operation, inNetworkOrder(type, first))
+    if (prefixLength !== undefined) {
+      if (type.prefix !== undefined) return this.#comparePrefix(rule, first, prefixLength, operation)
+      return this.#compareData(rule, operation, first.subarray(0, prefixLength / 8))
+    }
+    this.loadOrdered(firstRegister, rule)
+    const sourceRegister = firstRegister
+    if (operation === '!=') {
+      rule.push({ name: 'range', sourceRegister, operation: '!=', from: first, to: last })
+    } else {
+      rule.push({ name: 'cmp', sourceRegister, operation: '>=', data: first })
+      rule.push({ name: 'cmp', sourceRegister, operation: '<=', data: last })
+    }
+  }
+
+  /** Of a header whole bytes are compared by themselves: the others are not loaded. */
+  #comparePrefix(rule: RuleBuilder, address: Uint8Array, length: number, operation: '==' | '!='): void {
+    const mask = maskOf(length, this.type.bytes)
+    const first = address.map((byte, index) => byte & mask[index]!)
+    const whole = length / 8
+    if (whole === this.type.bytes) return this.#compareData(rule, operation, first)
+    for (const dependency of this.needs) rule.need(dependency)
+    const loads = this.#load(firstRegister, rule)
+    const [load, ...more] = loads
+    if (length > 0 && Number.isInteger(whole) && load?.name === 'payload' && more.length === 0) {
+      rule.push({ ...load, length: whole })
+      rule.push({ name: 'cmp', sourceRegister: firstRegister, operation, data: first.subarray(0, whole) })
+    } else rule.push(...loads, ...maskedComparison(mask, operation, first))
   }
 
   /** Compares those bits of it that the mask has. */
@@ -123,48 +162,63 @@ export class Field<Value> {
     operation: '==' | '!=',
     data: Uint8Array,
   ): void {
-    const length = mask.length
     this.loadInto(firstRegister, rule)
-    rule.push(
-      {
-        name: 'bitwise',
-        sourceRegister: firstRegister,
-        destinationRegister: firstRegister,
-        length,
-        mask,
-        xor: new Uint8Array(length),
-      },
-      { name: 'cmp', sourceRegister: firstRegister, operation, data },
-    )
+    rule.push(...maskedComparison(mask, operation, data))
   }
 
   #compare(operation: '==' | '!=', value: Value): Part {
-    return {
-      write: (rule) => {
-        const data = this.type.encode(value)
-        this.loadInto(firstRegister, rule)
-        rule.push({ name: 'cmp', sourceRegister: firstRegister, operation, data })
-      },
-    }
+    return { write: (rule) => this.#compareData(rule, operation, this.type.encode(value)) }
   }
 
-  #lookup(values: readonly Value[] | NamedSet<Value>, isInverted: boolean): Part {
+  #compareData(rule: RuleBuilder, operation: '==' | '!=', data: Uint8Array): void {
+    for (const dependency of this.needs) rule.need(dependency)
+    const loads = this.#load(firstRegister, rule)
+    const [load] = loads
+    if (operation === '==' && load !== undefined && loads.length === 1) return rule.equal(load, data)
+    rule.push(...loads, { name: 'cmp', sourceRegister: firstRegister, operation, data })
+  }
+
+  #lookup(values: readonly IntervalOf<Value>[] | NamedSet<Value>, operation: '==' | '!='): Part {
     return {
       write: (rule) => {
-        const flags = isInverted ? (['inverted'] as const) : undefined
-        let named: { readonly set: string; readonly setId?: number }
-        if (Array.isArray(values)) {
-          const { number, bytes } = this.type
-          named = rule.anonymousSet(
-            { keyType: number, keyLength: bytes },
-            (values as readonly Value[]).map((value) => ({ key: this.type.encode(value) })),
-          )
-        } else named = { set: (values as NamedSet<Value>).name }
-        this.loadInto(firstRegister, rule)
+        const isLiteral = Array.isArray(values)
+        // As nft: one value is compared, but for several fields, which are no value to the kernel.
+        if (isLiteral && values.length === 1 && !('parts' in this.type)) {
+          return this.#compareBounds(rule, values[0] as IntervalOf<Value>, operation)
+        }
+        const { isInterval, ...named } = isLiteral
+          ? literalSet(rule, this.type, values as readonly IntervalOf<Value>[])
+          : lookedUp(values as NamedSet<Value>)
+        this.loadKey(rule, firstRegister, isInterval)
+        const flags = operation === '!=' ? (['inverted'] as const) : undefined
         rule.push({ name: 'lookup', sourceRegister: firstRegister, ...named, flags })
       },
     }
   }
+
+  /** As the set has it. */
+  loadKey(rule: RuleBuilder, register: number, isOfIntervals: boolean): void {
+    if (isOfIntervals) this.loadOrdered(register, rule)
+    else this.loadInto(register, rule)
+  }
+}
+
+function maskedComparison(
+  mask: Uint8Array,
+  operation: '==' | '!=',
+  data: Uint8Array,
+): readonly ExpressionInput[] {
+  const { length } = mask
+  const registers = { sourceRegister: firstRegister, destinationRegister: firstRegister }
+  return [
+    { name: 'bitwise', ...registers, length, mask, xor: new Uint8Array(length) },
+    { name: 'cmp', sourceRegister: firstRegister, operation, data },
+  ]
+}
+
+/** What a lookup names a set by that has a name. */
+export function lookedUp(set: NamedSet<never>): { readonly set: string; readonly isInterval: boolean } {
+  return { set: set.name, isInterval: set.isInterval }
 }
 
 /** Bits that are looked for. */
@@ -187,40 +241,48 @@ export function concat<const Fields extends readonly Field<never>[]>(
   ...fields: Fields
 ): Field<{ readonly [K in keyof Fields]: Fields[K] extends Field<infer Value> ? Value : never }> {
   const type = concatenated(fields.map((field) => field.type))
-  const load = (register: number, rule: RuleBuilder): readonly ExpressionInput[] => {
-    let at = register
-    for (const field of fields) {
-      field.loadInto(at, rule)
-      at += registersOf(field.type.bytes)
-    }
-    return []
-  }
-  return new Field(
-    type,
-    load,
-    fields.flatMap(({ needs }) => needs),
-  )
+  return new Concatenation<never>(type, fields)
 }
 
-function byteorder(bytes: number): ExpressionInput {
+/** Each begins at a register of its own. */
+class Concatenation<Value> extends Field<Value> {
+  readonly #fields: readonly Field<never>[]
+
+  constructor(type: DataType<Value>, fields: readonly Field<never>[]) {
+    super(
+      type,
+      (register, rule) => {
+        this.#each(register, (field, at) => field.loadInto(at, rule))
+        return []
+      },
+      fields.flatMap(({ needs }) => needs),
+    )
+    this.#fields = fields
+  }
+
+  override loadOrdered(register: number, rule: RuleBuilder): void {
+    rule.needAll(this)
+    this.#each(register, (field, at) => field.loadOrdered(at, rule))
+  }
+
+  #each(register: number, work: (field: Field<never>, at: number) => void): void {
+    let at = register
+    for (const field of this.#fields) {
+      work(field, at)
+      at += registersOf(field.type.bytes)
+    }
+  }
+}
+
+function byteorder(register: number, bytes: number): ExpressionInput {
   return {
     name: 'byteorder',
-    sourceRegister: firstRegister,
-    destinationRegister: firstRegister,
+    sourceRegister: register,
+    destinationRegister: register,
     operation: 'host-to-network',
     length: bytes,
     size: bytes,
   }
-}
-
-function toNetwork(bytes: Uint8Array): Uint8Array {
-  return bytes.slice().reverse()
-}
-
-function maskOf(length: number, bytes: number): Uint8Array {
-  const mask = new Uint8Array(bytes)
-  for (let bit = 0; bit < length; bit++) mask[bit >> 3]! |= 0x80 >> (bit & 7)
-  return mask
 }
 
 const onIp: Dependency = { on: 'network', protocol: 'ip' }
@@ -285,13 +347,13 @@ export const th = {
 } as const
 /** ICMP's header. */
 export const icmp = {
-  type: payload('transport', 0, byte, { on: 'transport', protocol: 1 }),
-  code: payload('transport', 1, byte, { on: 'transport', protocol: 1 }),
+  type: payload('transport', 0, byte, onIp, { on: 'transport', protocol: 1 }),
+  code: payload('transport', 1, byte, onIp, { on: 'transport', protocol: 1 }),
 } as const
 /** ICMPv6's header. */
 export const icmpv6 = {
-  type: payload('transport', 0, byte, { on: 'transport', protocol: 58 }),
-  code: payload('transport', 1, byte, { on: 'transport', protocol: 58 }),
+  type: payload('transport', 0, byte, onIp6, { on: 'transport', protocol: 58 }),
+  code: payload('transport', 1, byte, onIp6, { on: 'transport', protocol: 58 }),
 } as const
 
 type MetaKey = (ExpressionInput & { readonly name: 'meta' })['key']

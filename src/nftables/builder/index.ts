@@ -22,6 +22,8 @@ export {
   th,
   udp,
 } from './fields.js'
+export type { IntervalOf, Range } from './intervals.js'
+export { type Entries, otherwise, type VerdictPart, type VerdictValue } from './literals.js'
 export { addRule, type Dependency, insertRule, type Part, type Place, RuleBuilder } from './rule.js'
 export { NamedMap, NamedSet, type NamedSetOptions, type SetPlace, VerdictMap } from './sets.js'
 export {

@@ -33,6 +33,23 @@ export interface Place {
 
 let lastSetId = 0
 
+interface Comparison {
+  readonly load: ExpressionInput
+  readonly data: Uint8Array
+}
+const mostMergedBytes = 4
+
+function mergedLoad(one: Comparison, other: Comparison): Comparison | undefined {
+  if (one.load.name !== 'payload' || other.load.name !== 'payload' || one.load.base !== other.load.base)
+    return
+  const [first, second] = one.load.offset! < other.load.offset! ? [one, other] : ([other, one] as const)
+  const [low, high] = [first.load, second.load] as [PayloadInput, PayloadInput]
+  const length = low.length! + high.length!
+  if (low.offset! + low.length! !== high.offset || length > mostMergedBytes) return
+  return { load: { ...low, length }, data: Uint8Array.from([...first.data, ...second.data]) }
+}
+type PayloadInput = Extract<ExpressionInput, { readonly name: 'payload' }>
+
 /** Collects what parts write. */
 export class RuleBuilder {
   /** What it does, in order. */
@@ -40,6 +57,7 @@ export class RuleBuilder {
   /** Anonymous sets that go before the rule, with their elements. */
   readonly sets: { readonly set: SetInput; readonly elements: readonly ElementInput[] }[] = []
   readonly #known = new Set<string>()
+  #compared: (Comparison & { readonly end: number }) | undefined
   /** Where it is. */
   readonly place: Place
 
@@ -83,9 +101,26 @@ export class RuleBuilder {
     )
   }
 
+  /**
+   * Appends a comparison of what is loaded. Two fields of a header that stand side by side are compared at once, as nft does
+   * it, if both fit into what the kernel compares at once, too: four bytes (nft_cmp_fast).
+   */
+  equal(load: ExpressionInput, data: Uint8Array): void {
+    const { expressions } = this
+    const before = this.#compared
+    const merged = before?.end === expressions.length ? mergedLoad(before, { load, data }) : undefined
+    if (merged !== undefined) expressions.length -= 2
+    const { load: loaded, data: compared } = merged ?? { load, data }
+    this.push(loaded, { name: 'cmp', sourceRegister: firstRegister, operation: '==', data: compared })
+    this.#compared = { load: loaded, data: compared, end: expressions.length }
+  }
+
   /** A set without a name of its own, for this rule alone; returns what a lookup names it by. */
   anonymousSet(
-    set: Pick<SetInput, 'flags' | 'keyType' | 'keyLength' | 'dataType' | 'dataLength' | 'fields'>,
+    set: Pick<
+      SetInput,
+      'flags' | 'keyType' | 'keyLength' | 'dataType' | 'dataLength' | 'fields' | 'userData'
+    >,
     elements: readonly ElementInput[],
   ): { readonly set: string; readonly setId: number } {
     const { family, table } = this.place
@@ -124,4 +159,9 @@ function put(transaction: Transaction, verb: 'add' | 'insert', place: Place, par
 /** How many registers of four bytes so many bytes take. */
 export function registersOf(bytes: number): number {
   return registerBytes(bytes) / 4
+}
+
+/** Where a second value begins: behind the first, at one of the registers of sixteen bytes, as nft has it. */
+export function registerBehind(bytes: number): number {
+  return firstRegister + Math.ceil(bytes / 16) * 4
 }

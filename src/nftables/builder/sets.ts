@@ -1,19 +1,30 @@
 /** Sets and maps with a name, typed by their keys: a field of another type does not compile. */
 import { ValidationError } from '../../errors/index.js'
 import type { Family } from '../hooks.js'
-import type { ElementsInput, SetInput, Verdict } from '../kinds.js'
-import { mostCommentBytes, type SetByteOrder, setUserData, userDataOf } from '../userdata.js'
-import { type DataType, registerBytes } from './datatypes.js'
-
-/** NFT_DATA_VERDICT. */
-const verdictType = 0xffff_ff00
-/** What the kernel counts for one. */
-const verdictBytes = 16
+import type { ElementInput, ElementsInput, SetInput } from '../kinds.js'
+import { mostCommentBytes, type SetByteOrder, setUserData } from '../userdata.js'
+import type { DataType } from './datatypes.js'
+import { type Entry, intervalElements, type IntervalOf } from './intervals.js'
+import {
+  type Entries,
+  orderOf,
+  otherwise,
+  plainElement,
+  verdictBytes,
+  type VerdictValue,
+  verdictOf,
+  verdictType,
+} from './literals.js'
 
 /** What sets and maps may be told beside their types. */
 export interface NamedSetOptions {
   /** What it is told beside that. */
   readonly flags?: SetInput['flags']
+  /**
+   * Elements that overlap or touch become one, also with what the kernel has; what is deleted may be a part of one. It makes
+   * it a set of intervals. Not of maps, nor where the key is of several fields.
+   */
+  readonly autoMerge?: boolean | undefined
   /** How long an element stays. */
   readonly timeoutMilliseconds?: number | undefined
   /** The most elements. */
@@ -41,30 +52,44 @@ const firstId = 0x4000_0000
 const mostId = 0x7fff_ffff
 let lastId = firstId
 
-/** Of several fields each has its own. */
-function orderOf(type: DataType<never>): SetByteOrder {
-  return 'parts' in type ? 'none' : type.order
-}
-
-/** A set of keys. */
+/** A set of keys; with the flag `interval`, of ranges and prefixes of them. */
 export class NamedSet<Key> {
   /** Where it is. */
   readonly place: SetPlace
   /** Its key, as bytes. */
   readonly key: DataType<Key>
-  readonly #options: Omit<NamedSetOptions, 'comment'>
+  readonly #options: Omit<NamedSetOptions, 'comment' | 'autoMerge'>
   readonly #comment: string | undefined
+  readonly #autoMerge: boolean
   readonly #id: number
 
-  constructor(place: SetPlace, key: DataType<Key>, { comment, ...options }: NamedSetOptions = {}) {
+  /** @throws ValidationError */
+  constructor(
+    place: SetPlace,
+    key: DataType<Key>,
+    { comment, autoMerge = false, ...options }: NamedSetOptions = {},
+  ) {
     this.place = place
     this.key = key
     this.#options = options
     this.#comment = comment
-    if (comment !== undefined && userDataOf('set', comment) === undefined) {
+    this.#autoMerge = autoMerge
+    if (autoMerge && ('parts' in key || options.flags?.includes('map') === true)) {
+      throw new ValidationError(
+        'autoMerge',
+        autoMerge,
+        'nothing, where it is a map or the key has several fields',
+      )
+    }
+    if (setUserData({ comment }) === undefined) {
       throw new ValidationError('comment', comment, `at most ${mostCommentBytes} bytes without NUL`)
     }
     this.#id = lastId = lastId === mostId ? firstId : lastId + 1
+  }
+
+  /** Whether it holds ranges and prefixes, too. */
+  get isInterval(): boolean {
+    return this.#autoMerge || this.#options.flags?.includes('interval') === true
   }
 
   /** Its name in its table. */
@@ -81,32 +106,50 @@ export class NamedSet<Key> {
   protected describe(more: Partial<SetInput>, data: SetByteOrder | undefined): SetInput {
     const { key } = this
     const { parts } = key as { readonly parts?: readonly DataType<never>[] }
-    const flags = this.#options.flags ?? []
+    const flags = [
+      ...new Set([...(this.#options.flags ?? []), ...(this.isInterval ? (['interval'] as const) : [])]),
+    ]
+    const userData = setUserData({
+      key: orderOf(key),
+      data,
+      autoMerge: this.#autoMerge,
+      comment: this.#comment,
+    })
     const set = {
       ...this.#options,
       ...more,
-      userData: setUserData(orderOf(key), data, this.#comment),
       ...this.place,
+      userData,
+      ...(this.#autoMerge ? { autoMerge: true } : {}),
       id: this.#id,
       flags,
       keyType: key.number,
       keyLength: key.bytes,
     }
-    if (parts === undefined || !flags.includes('interval')) return set
+    if (parts === undefined || !this.isInterval) return set
     // Of intervals of several fields the kernel must know how long each is (nft_set_pipapo.c).
-    const fields = parts.map(({ bytes }) => registerBytes(bytes))
-    return { ...set, flags: [...flags, 'concatenation'], fields }
+    return { ...set, flags: [...flags, 'concatenation'], fields: parts.map(({ bytes }) => bytes) }
   }
 
   /** For `Transaction.add('elements', …)` and `delete`. @throws ValidationError */
-  elementsOf(keys: Iterable<Key>): ElementsInput {
-    return this.elementsInput(Array.from(keys, (key) => ({ key: this.key.encode(key) })))
+  elementsOf(keys: Iterable<IntervalOf<Key>>): ElementsInput {
+    return this.elementsInput(Array.from(keys, (key) => [key, {}] as const))
   }
 
-  /** Elements of this set. */
-  protected elementsInput(elements: NonNullable<ElementsInput['elements']>): ElementsInput {
+  /** Elements of this set. @throws ValidationError */
+  protected elementsInput(entries: Entries<Key, Omit<ElementInput, 'key'>>): ElementsInput {
     const { family, table, name } = this.place
-    return { family, table, set: name, elements }
+    const keyed: Entry<Key>[] = []
+    const others: ElementInput[] = []
+    for (const [key, more] of entries) {
+      if (key === otherwise) others.push({ ...more, flags: ['catch-all'] })
+      else keyed.push([key, more])
+    }
+    const elements = this.isInterval
+      ? intervalElements(this.key, keyed)
+      : keyed.map(([key, more]) => plainElement(this.key, key, more))
+    const merging = this.#autoMerge ? { autoMerge: true } : {}
+    return { family, table, set: name, elements: [...elements, ...others], ...merging }
   }
 }
 
@@ -124,10 +167,10 @@ export class NamedMap<Key, Value> extends NamedSet<Key> {
     return this.describe({ dataType: this.value.number, dataLength: this.value.bytes }, orderOf(this.value))
   }
 
-  /** Keys with their values. @throws ValidationError */
-  entriesOf(entries: Iterable<readonly [key: Key, value: Value]>): ElementsInput {
+  /** Keys with their values; `otherwise` is for every key that has none. @throws ValidationError */
+  entriesOf(entries: Entries<Key, Value>): ElementsInput {
     return this.elementsInput(
-      Array.from(entries, ([key, value]) => ({ key: this.key.encode(key), data: this.value.encode(value) })),
+      Array.from(entries, ([key, value]) => [key, { data: this.value.encode(value) }] as const),
     )
   }
 }
@@ -142,8 +185,10 @@ export class VerdictMap<Key> extends NamedSet<Key> {
     return this.describe({ dataType: verdictType, dataLength: verdictBytes }, 'none')
   }
 
-  /** Keys with their verdicts. @throws ValidationError */
-  entriesOf(entries: Iterable<readonly [key: Key, verdict: Verdict]>): ElementsInput {
-    return this.elementsInput(Array.from(entries, ([key, data]) => ({ key: this.key.encode(key), data })))
+  /** Keys with their verdicts; `otherwise` is for every key that has none. @throws ValidationError */
+  entriesOf(entries: Entries<Key, VerdictValue>): ElementsInput {
+    return this.elementsInput(
+      Array.from(entries, ([key, verdict]) => [key, { data: verdictOf(verdict) }] as const),
+    )
   }
 }

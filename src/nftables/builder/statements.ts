@@ -3,9 +3,10 @@ import { ValidationError } from '../../errors/index.js'
 import { isIPv4 } from '../../address/index.js'
 import type { ExpressionInput } from '../expressions/index.js'
 import type { Verdict } from '../kinds.js'
-import { concatenated, inetService, ipv4Addr, ipv6Addr } from './datatypes.js'
-import { Field } from './fields.js'
-import { firstRegister, type Part, registersOf, type RuleBuilder } from './rule.js'
+import { concatenated, type DataType, inetService, ipv4Addr, ipv6Addr } from './datatypes.js'
+import { Field, lookedUp } from './fields.js'
+import { type Entries, literalMap, literalVerdicts, type VerdictPart, type VerdictValue } from './literals.js'
+import { firstRegister, type Part, registerBehind, registersOf, type RuleBuilder } from './rule.js'
 import type { NamedMap, NamedSet, VerdictMap } from './sets.js'
 
 type Of<Name extends ExpressionInput['name']> = Extract<ExpressionInput, { readonly name: Name }>
@@ -15,8 +16,8 @@ export function raw(...expressions: readonly ExpressionInput[]): Part {
   return { write: (rule) => rule.push(...expressions) }
 }
 
-function verdict(data: Verdict): Part {
-  return raw({ name: 'immediate', destinationRegister: 0, data })
+function verdict(data: Verdict): VerdictPart {
+  return { ...raw({ name: 'immediate', destinationRegister: 0, data }), verdict: data }
 }
 
 /** The packet passes this hook. */
@@ -28,32 +29,56 @@ export const goOn = verdict({ code: 'continue' })
 /** Back to the chain that jumped here, or to the policy. */
 export const returnVerdict = verdict({ code: 'return' })
 /** With that chain, and then with the next rule. */
-export const jump = (chain: string): Part => verdict({ code: 'jump', chain })
+export const jump = (chain: string): VerdictPart => verdict({ code: 'jump', chain })
 /** With that chain, and not back. */
-export const goto = (chain: string): Part => verdict({ code: 'goto', chain })
+export const goto = (chain: string): VerdictPart => verdict({ code: 'goto', chain })
 
 /** Counts packets and bytes. */
 export const counter = raw({ name: 'counter', packets: 0n, bytes: 0n })
 /** The flow is not tracked. */
 export const notrack = raw({ name: 'notrack' })
 
-/** Does what the map says of the field; the rule goes on if it says nothing. */
-export function vmap<Key>(field: Field<Key>, map: VerdictMap<Key>): Part {
+/**
+ * Does what the map says of the field; the rule goes on if it says nothing. Instead of a map with a name, entries may stand
+ * here: `vmap(tcp.dport, [[80, accept], [{ from: 90, to: 99 }, jump('web')], [otherwise, drop]])`.
+ */
+export function vmap<Key>(
+  field: Field<Key>,
+  map: VerdictMap<Key> | Entries<NoInfer<Key>, VerdictValue>,
+): Part {
   return {
     write(rule) {
-      field.loadInto(firstRegister, rule)
-      rule.push({ name: 'lookup', set: map.name, sourceRegister: firstRegister, destinationRegister: 0 })
+      const isLiteral = Symbol.iterator in map
+      const { isInterval, ...named } = isLiteral ? literalVerdicts(rule, field.type, map) : lookedUp(map)
+      field.loadKey(rule, firstRegister, isInterval)
+      rule.push({ name: 'lookup', ...named, sourceRegister: firstRegister, destinationRegister: 0 })
     },
   }
 }
 
-/** What a map has for a field: to give to `set`, to NAT, or to look up further. The rule ends where it has nothing. */
-export function lookup<Key, Value>(field: Field<Key>, map: NamedMap<Key, Value>): Field<Value> {
+/**
+ * What a map has for a field: to give to `set`, to NAT, or to look up further. The rule ends where it has nothing. Instead
+ * of a map with a name, entries may stand here with the type of their values:
+ * `lookup(tcp.dport, [[80, 1], [443, 2]], types.mark)`.
+ */
+export function lookup<Key, Value>(field: Field<Key>, map: NamedMap<Key, Value>): Field<Value>
+export function lookup<Key, Value>(
+  field: Field<Key>,
+  entries: Entries<NoInfer<Key>, NoInfer<Value>>,
+  type: DataType<Value>,
+): Field<Value>
+export function lookup<Key, Value>(
+  field: Field<Key>,
+  map: NamedMap<Key, Value> | Entries<Key, Value>,
+  type?: DataType<Value>,
+): Field<Value> {
+  const isLiteral = Symbol.iterator in map
   return new Field(
-    map.value,
+    isLiteral ? type! : map.value,
     (destinationRegister, rule) => {
-      field.loadInto(destinationRegister, rule)
-      return [{ name: 'lookup', set: map.name, sourceRegister: destinationRegister, destinationRegister }]
+      const { isInterval, ...named } = isLiteral ? literalMap(rule, field.type, type!, map) : lookedUp(map)
+      field.loadKey(rule, destinationRegister, isInterval)
+      return [{ name: 'lookup', ...named, sourceRegister: destinationRegister, destinationRegister }]
     },
     field.needs,
   )
@@ -159,15 +184,18 @@ function nat(type: 'dnat' | 'snat', { address, port, endpoint, family, flags }: 
   return {
     write(rule) {
       const of = familyOfNat(rule, address, family)
-      const addressRegisters = of === 'ip' ? 1 : 4
-      const portRegister = firstRegister + addressRegisters
+      const addressType = of === 'ip' ? ipv4Addr : ipv6Addr
       let registers: Pick<Of<'nat'>, 'addressMinimumRegister' | 'portMinimumRegister'>
       if (endpoint !== undefined) {
         endpoint.loadInto(firstRegister, rule)
-        registers = { addressMinimumRegister: firstRegister, portMinimumRegister: portRegister }
+        registers = {
+          addressMinimumRegister: firstRegister,
+          portMinimumRegister: firstRegister + registersOf(addressType.bytes),
+        }
       } else {
         rule.needAll(address, port)
-        if (address !== undefined) load(rule, firstRegister, of === 'ip' ? ipv4Addr : ipv6Addr, address)
+        const portRegister = registerBehind(addressType.bytes)
+        if (address !== undefined) load(rule, firstRegister, addressType, address)
         if (port !== undefined) load(rule, portRegister, inetService, port)
         registers = {
           addressMinimumRegister: address === undefined ? undefined : firstRegister,
@@ -223,7 +251,7 @@ export function tproxy({ address, port }: { readonly address?: string; readonly 
       const { family } = rule.place
       const of = address === undefined ? undefined : isIPv4(address) ? 'ip' : 'ip6'
       const type = of === 'ip6' ? ipv6Addr : ipv4Addr
-      const portRegister = firstRegister + registersOf(address === undefined ? 0 : type.bytes)
+      const portRegister = address === undefined ? firstRegister : registerBehind(type.bytes)
       if (address !== undefined) load(rule, firstRegister, type, address)
       if (port !== undefined) load(rule, portRegister, inetService, port)
       rule.push({
@@ -264,7 +292,7 @@ export function putEntry<Key, Value>(
 ): Part {
   return {
     write(rule) {
-      const dataRegister = firstRegister + registersOf(map.key.bytes)
+      const dataRegister = registerBehind(map.key.bytes)
       rule.needAll(key, value)
       key.loadInto(firstRegister, rule)
       value.loadInto(dataRegister, rule)

@@ -4,15 +4,18 @@ import {
   accept,
   addRule,
   concat,
+  counter,
   dnat,
   endpoint4,
   type Expression,
   ip,
   ip6,
+  jump,
   lookup,
   meta,
   NamedMap,
   NamedSet,
+  otherwise,
   tcp,
   types,
   VerdictMap,
@@ -52,6 +55,40 @@ export async function gateway(): Promise<void> {
   // @ts-expect-error -- an address alone is no pair
   pairs.elementsOf(['192.0.2.1'])
   ip6.saddr.is('::1')
+  // Values, ranges and prefixes in a rule.
+  addRule(transaction, chain, tcp.dport.in([80, { from: 90, to: 99 }]), ip.saddr.in(['10.0.0.0/8']))
+  addRule(transaction, chain, concat(ip.saddr, tcp.dport).notIn([['10.0.0.0/8', { from: 1, to: 9 }]]))
+  addRule(transaction, chain, meta.l4proto.in(['tcp', 17]))
+  const verdict = vmap(tcp.dport, [
+    [80, accept],
+    [{ from: 1, to: 9 }, jump('c')],
+    [otherwise, { code: 'drop' }],
+  ])
+  addRule(transaction, chain, verdict)
+  addRule(transaction, chain, meta.mark.set(lookup(tcp.dport, [[80, 1]], types.mark)))
+  addRule(
+    transaction,
+    chain,
+    dnat({ address: lookup(tcp.dport, [[80, '10.0.0.1']], types.ipv4Addr), family: 'ip' }),
+  )
+  const networks = new NamedSet(place, types.ipv4Addr, { autoMerge: true })
+  networks.elementsOf(['10.0.0.0/8', { from: '10.0.0.1', to: '10.0.0.9' }])
+  // @ts-expect-error -- a number is no address, in a set neither
+  ip.saddr.in([80])
+  // @ts-expect-error -- nor is it the end of a range of them
+  networks.elementsOf([{ from: '10.0.0.1', to: 7 }])
+  // @ts-expect-error -- a range has both ends
+  tcp.dport.in([{ from: 1 }])
+  // @ts-expect-error -- the parts are the other way round
+  concat(ip.saddr, tcp.dport).in([[80, '10.0.0.1']])
+  // @ts-expect-error -- a port has no name
+  vmap(tcp.dport, [['http', accept]])
+  // @ts-expect-error -- a statement is no verdict
+  vmap(tcp.dport, [[80, counter]])
+  // @ts-expect-error -- a mark is a number
+  lookup(tcp.dport, [[80, 'one']], types.mark)
+  // @ts-expect-error -- and a map's key is of the field's type
+  lookup(tcp.dport, [['10.0.0.1', 1]], types.mark)
   await transaction.commit({ ifGeneration: await nftables.generation() })
 }
 
