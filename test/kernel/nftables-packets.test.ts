@@ -12,8 +12,10 @@ import {
   dnat,
   drop,
   endpoint4,
+  goto,
   ip,
   jhash,
+  jump,
   limit,
   lookup,
   masquerade,
@@ -27,6 +29,7 @@ import {
   redirect,
   reject,
   tcp,
+  tproxy,
   types,
   udp,
   VerdictMap,
@@ -251,4 +254,163 @@ t.test('a traced packet is told place by place, with the rule that matched', asy
     [family, table, 'forward', 'rule', handles[0], 'continue'],
     [family, table, 'forward', 'rule', handles[1], 'accept'],
   ])
+})
+
+for (const version of ['IPv4', 'IPv6'] as const) {
+  t.test(`a transparent proxy takes connections to somewhere else: ${version}`, async (t) => {
+    const { client, router, a, nftables } = await network(t)
+    const [server, address] = version === 'IPv4' ? [a.address, '127.0.0.1'] : [a.address6, '::1']
+    const anywhere = version === 'IPv4' ? '0.0.0.0' : '::'
+    const proxied: unknown[] = []
+    const proxy = await router.serveTcp(
+      (socket) => {
+        proxied.push([socket.localAddress, socket.localPort])
+        socket.end('the proxy')
+      },
+      { address: anywhere, transparent: true },
+    )
+    // What is marked comes to this host, whatever it is addressed to.
+    const { rtnetlink } = router
+    const family = version === 'IPv4' ? 'ipv4' : 'ipv6'
+    await rtnetlink.rules.add({ family, firewallMark: 7, table: 100 })
+    await rtnetlink.routes.add({
+      destination: version === 'IPv4' ? '0.0.0.0/0' : '::/0',
+      type: 'local',
+      table: 100,
+      device: 'lo',
+    })
+    await rtnetlink.links.set('lo', { up: true })
+    const mine = tcp.dport.is(7000)
+    await chain(nftables, 'mangle', [
+      [mine, tproxy({ address, port: proxy.port }), meta.mark.set(7), counter, accept],
+      [tcp.dport.is(8080), counter],
+    ])
+    const ask = async (port: number): Promise<string> => {
+      const socket = await client.connect({ address: server, port })
+      socket.end('GET / HTTP/1.0\r\n\r\n')
+      const chunks: Buffer[] = []
+      for await (const chunk of socket) chunks.push(chunk as Buffer)
+      return Buffer.concat(chunks).toString()
+    }
+    t.equal(await ask(7000), 'the proxy')
+    t.same(proxied, [[server, 7000]], 'it knows where they wanted to go')
+    t.match(await ask(8080), /200 OK[^]*a$/, 'all others go there')
+    const [taken, others] = await counted(nftables, 'mangle')
+    t.ok(taken! >= 3n && others! >= 3n, 'packets of both were seen')
+  })
+}
+
+/** What the counters of a chain's rules say, in their order. */
+async function counted(nftables: Nftables, chain: string): Promise<bigint[]> {
+  const rules = await nftables.rules({ ...where, chain })
+  return rules.flatMap(({ expressions = [] }) =>
+    expressions.flatMap((one) =>
+      one.name === 'counter' ? [(one as { readonly packets: bigint }).packets] : [],
+    ),
+  )
+}
+
+/** A port where datagrams are counted, by where they came from. */
+async function listener(t: Test, host: Host, port: number) {
+  const socket = await host.udp({ port })
+  t.teardown(() => socket.close())
+  const from: string[] = []
+  socket.on('message', (_, { address }) => {
+    from.push(address)
+    socket.emit('counted')
+  })
+  return {
+    from,
+    /** As many have come: each of them passed the router before. */
+    async arrived(count: number): Promise<void> {
+      while (from.length < count) await once(socket, 'counted')
+    },
+  }
+}
+
+/** So many datagrams of one flow, one after the other. */
+async function flow(t: Test, host: Host, address: string, port: number, count: number): Promise<void> {
+  const socket = await host.udp()
+  t.teardown(() => socket.close())
+  for (let index = 0; index < count; index++) {
+    await new Promise<void>((resolve, reject) =>
+      socket.send('x', port, address, (error) => (error === null ? resolve() : reject(error))),
+    )
+  }
+}
+
+t.test('NAT and masquerade count flows, other rules every packet', async (t) => {
+  const { client, router, a, nftables } = await network(t)
+  const heard = await listener(t, a, 5000)
+  await chain(nftables, 'pre', [[udp.dport.is(4000), counter, dnat({ address: a.address, port: 5000 })]])
+  await chain(nftables, 'post', [[udp.dport.is(5000), counter, masquerade()]])
+  await chain(nftables, 'forward', [[udp.dport.is(5000), counter, accept]])
+  for (const count of [5, 3, 1]) await flow(t, client, clientSide(router), 4000, count)
+  await heard.arrived(9)
+  t.same(new Set(heard.from), new Set([router.interfaces[1]!.address]))
+  t.same(await counted(nftables, 'pre'), [3n])
+  t.same(await counted(nftables, 'post'), [3n])
+  t.same(await counted(nftables, 'forward'), [9n])
+})
+
+t.test('a verdict map, a limit and a set with timeouts let through what they count', async (t) => {
+  const { client, a, nftables } = await network(t)
+  const [plain, limited, known] = [
+    await listener(t, a, 5001),
+    await listener(t, a, 5003),
+    await listener(t, a, 5004),
+  ]
+  const seen = new NamedSet({ ...where, name: 'seen' }, types.ipv4Addr, {
+    flags: ['timeout', 'dynamic'],
+    size: 9,
+  })
+  const setUp = nftables.transaction().add('set', seen.input)
+  for (const name of ['taken', 'gone', 'some', 'knocked']) setUp.add('chain', { ...where, name })
+  addRule(setUp, { ...where, chain: 'taken' }, counter, accept)
+  addRule(setUp, { ...where, chain: 'gone' }, counter, drop)
+  addRule(setUp, { ...where, chain: 'some' }, limit({ rate: 1, per: 'day', burst: 4 }), counter, accept)
+  addRule(setUp, { ...where, chain: 'some' }, counter, drop)
+  addRule(setUp, { ...where, chain: 'knocked' }, ip.saddr.in(seen), counter, accept)
+  addRule(
+    setUp,
+    { ...where, chain: 'knocked' },
+    put('add', seen, ip.saddr, { timeoutMilliseconds: 600_000 }),
+    counter,
+    drop,
+  )
+  await setUp.commit()
+  await chain(nftables, 'forward', [
+    [
+      vmap(udp.dport, [
+        [5001, jump('taken')],
+        [5002, goto('gone')],
+        [5003, jump('some')],
+        [5004, jump('knocked')],
+      ]),
+    ],
+  ])
+  await flow(t, client, a.address, 5002, 6)
+  await flow(t, client, a.address, 5003, 20)
+  await flow(t, client, a.address, 5004, 7)
+  // What was sent before has passed the router when this has come.
+  await flow(t, client, a.address, 5001, 3)
+  await plain.arrived(3)
+  await limited.arrived(4)
+  await known.arrived(6)
+  t.same(await counted(nftables, 'taken'), [3n])
+  t.same(await counted(nftables, 'gone'), [6n])
+  t.same(await counted(nftables, 'some'), [4n, 16n])
+  t.same(await counted(nftables, 'knocked'), [6n, 1n])
+  t.same([plain.from.length, limited.from.length, known.from.length], [3, 4, 6])
+})
+
+t.test('every connection that is rejected is counted, and told to its client', async (t) => {
+  const { client, a, nftables } = await network(t)
+  await chain(nftables, 'forward', [[tcp.dport.in([8080, 8081]), counter, reject('tcp-reset')]])
+  for (let attempt = 0; attempt < 4; attempt++) {
+    await t.rejects(client.connect({ address: a.address, port: 8080 + (attempt % 2) }), {
+      code: 'ECONNREFUSED',
+    })
+  }
+  t.same(await counted(nftables, 'forward'), [4n])
 })
