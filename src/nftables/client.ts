@@ -26,6 +26,7 @@ import {
   type Table,
 } from './kinds.js'
 import { monitor, type NftablesEvent, type NftablesTrace, trace } from './monitor.js'
+import { describeOwner } from './owners.js'
 import { readObject } from './reading.js'
 import { type Operation, type SetPlace, Transaction } from './transaction.js'
 import { generation as generationTable, message, type Generation } from './wire.js'
@@ -90,8 +91,10 @@ const readAttempts = 8
 export class Nftables {
   readonly #connection: Connection
   readonly #netfilter: Netfilter
+  readonly #netns: Netns | undefined
 
   private constructor(options: NftablesOptions) {
+    this.#netns = options.netns
     const transport =
       options.transport ??
       openSocket({
@@ -150,6 +153,7 @@ export class Nftables {
       exists: (operation) => this.#exists(operation),
       elements: (set) => this.#elementsIfAny(set),
       generation: () => this.generation(),
+      owner: (table) => this.#owner(table),
     })
   }
 
@@ -332,6 +336,16 @@ export class Nftables {
       return (await this.elements({ ...place, name })).elements
     } catch (error) {
       if (isKernelError(error, 'ENOENT')) return []
+      throw error
+    }
+  }
+
+  async #owner(table: { readonly family: Family; readonly name: string }): Promise<string | undefined> {
+    try {
+      const { owner } = await this.#one('table', table)
+      return owner === undefined ? undefined : await describeOwner(owner, this.#netns)
+    } catch (error) {
+      if (isKernelError(error)) return undefined
       throw error
     }
   }

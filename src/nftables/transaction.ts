@@ -234,8 +234,10 @@ export class Transaction {
     return { ...commit, operations, numberOf }
   }
 
-  #outcome({ failures, results, lost, numberOf }: Sent): Committed {
-    if (failures.length > 0) throw failureOf(failures, numberOf, this.#operations)
+  async #outcome({ failures, results, lost, numberOf }: Sent): Promise<Committed> {
+    if (failures.length > 0) {
+      throw failureOf(await this.#withOwners(failures, numberOf), numberOf, this.#operations)
+    }
     const made = new Map<number, Outputs[KindName][]>()
     for (const { index, result } of results) {
       const number = numberOf[index]
@@ -245,6 +247,30 @@ export class Transaction {
       list.push(result.object)
     }
     return { made, lost }
+  }
+
+  /** What a table's owner alone may do is told with who that is. */
+  async #withOwners(
+    failures: readonly CommitFailure[],
+    numberOf: readonly number[],
+  ): Promise<readonly CommitFailure[]> {
+    const known = new Map<string, string | undefined>()
+    const result: CommitFailure[] = []
+    for (const { index, error } of failures) {
+      const operation = this.#operations[numberOf[index] ?? -1]
+      if (operation === undefined || !isKernelError(error, 'EPERM')) {
+        result.push({ index, error })
+        continue
+      }
+      const { kind, object } = operation
+      const { family, table, name } = object as Partial<Inputs['table'] & Inputs['rule']>
+      const place = { family: family!, name: (kind === 'table' ? name : table) ?? '' }
+      const id = `${place.family} ${place.name}`
+      if (!known.has(id)) known.set(id, await this.#looks.owner(place))
+      const owner = known.get(id)
+      result.push({ index, error: owner === undefined ? error : ownedBy(owner, error) })
+    }
+    return result
   }
 
   #put<K extends KindName>(verb: Verb, kind: K, object: Inputs[K]): this {
@@ -296,6 +322,8 @@ interface Looks {
   /** Of a set; none if there is no such set. */
   elements(set: SetPlace): Promise<readonly ElementInput[]>
   generation(): Promise<number>
+  /** Who owns a table, if somebody does. */
+  owner(table: { readonly family: Family; readonly name: string }): Promise<string | undefined>
 }
 const lookAttempts = 10
 
@@ -369,6 +397,12 @@ function failureOf(
   const unsupported = told.map((failure) => failure.error).find(isUnsupportedError)
   if (unsupported === undefined) return error
   return new UnsupportedError(unsupported.feature, unsupported.needs, { cause: error })
+}
+
+function ownedBy(owner: string, error: KernelError): KernelError {
+  const { errno, operation, object, attribute, kernelMessage } = error
+  const hint = `The table is owned by ${owner}: nobody else may change it until that closes its socket`
+  return new KernelError({ errno, operation, object, attribute, kernelMessage, hint, cause: error })
 }
 
 function withHint(error: KernelError | UnsupportedError): KernelError | UnsupportedError {

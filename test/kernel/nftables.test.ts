@@ -247,8 +247,18 @@ t.test('a table that is owned is nobody else’s, and goes with its owner', asyn
     .add('table', { family: 'inet', name: 'mine', flags: ['owner'] })
     .commit()
   t.match(await failure(nftables.transaction().delete('table', { family: 'inet', name: 'mine' }).commit()), {
-    failures: [{ error: { code: 'EPERM' } }],
+    failures: [{ error: { code: 'EPERM', hint: new RegExp(`owned by process ${process.pid} \\(.+\\)`) } }],
   })
+  t.match(
+    await failure(
+      nftables
+        .transaction()
+        .add('table', { family: 'inet', name: 'ours' })
+        .add('chain', { family: 'inet', table: 'mine', name: 'c' })
+        .commit(),
+    ),
+    { failures: [{ index: 1, error: { code: 'EPERM', hint: /owned by process/ } }] },
+  )
   t.match(await nft('list', 'tables'), /mine/)
   // No event tells of it (nft_rcv_nl_event), but it is done when the socket is closed.
   owner.close()
