@@ -4,6 +4,7 @@
  */
 import { ValidationError } from '../errors/index.js'
 import type { AttributeTable, Decoded, Encodable } from '../netlink/index.js'
+import { compatibilityOf } from './compatibility.js'
 import { type Family, type Hook, hookName, hooks, priorities, type PriorityName } from './hooks.js'
 import type { Expression, ExpressionInput, UnknownExpression } from './expressions/index.js'
 import type { ObjectTables } from './objects.js'
@@ -367,7 +368,10 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
   rule: {
     messages: messagesOf('Rule'),
     table: wire.rule,
-    record: ({ family: _, ...input }) => withUserData('rule', input),
+    record({ family: _, ...input }) {
+      const { compatibility = compatibilityOf(input.expressions ?? []) } = input
+      return withUserData('rule', compatibility === undefined ? input : { ...input, compatibility })
+    },
     read(family, record) {
       const { position, ...rest } = commented('rule', record as Decoded<typeof wire.rule>)
       return { family, ...rest, ...(position === undefined ? {} : { previous: position }) }
