@@ -43,7 +43,7 @@ async function crowded(t: Test): Promise<Place> {
 
 t.before(async () => {
   const { ensurePackages } = (await import(packages.href)) as {
-    ensurePackages(names: readonly string[], options: { readonly why: string }): Promise<void>
+    readonly ensurePackages: (names: readonly string[], options: { readonly why: string }) => Promise<void>
   }
   await ensurePackages(['iptables', 'nftables'], { why: 'test beside other programs’ tables' })
 })
