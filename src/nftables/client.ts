@@ -1,4 +1,10 @@
-import { isKernelError, KernelError, UnsupportedError } from '../errors/index.js'
+import {
+  isKernelError,
+  isValidationError,
+  KernelError,
+  MalformedMessageError,
+  UnsupportedError,
+} from '../errors/index.js'
 import {
   type CallOptions,
   Connection,
@@ -242,7 +248,7 @@ export class Nftables {
     const all = await this.objects(selection, options)
     const chosen = all.filter((one) => (type ?? one.type) === one.type && (name ?? one.name) === one.name)
     const named = chosen.map(({ family, table, name, type }) => ({ family, table, name, type }))
-    return this.#reset('object', message.resetObject, 'Linux ≥ 4.10', named, options)
+    return asTold(() => this.#reset('object', message.resetObject, 'Linux ≥ 4.10', named, options))
   }
 
   /**
@@ -259,7 +265,7 @@ export class Nftables {
     const named = all
       .filter((rule) => (handle ?? rule.handle) === rule.handle && (chain ?? rule.chain) === rule.chain)
       .map(({ family, table, chain, handle }) => ({ family, table, chain, handle }))
-    return this.#reset('rule', message.resetRule, 'Linux ≥ 6.2', named, options)
+    return asTold(() => this.#reset('rule', message.resetRule, 'Linux ≥ 6.2', named, options))
   }
 
   /**
@@ -274,7 +280,9 @@ export class Nftables {
     const { family, table, name } = set
     const chosen = elements ?? (await this.elements(set, options)).elements
     const named = chosen.map((element) => elementOf(set, element))
-    const found = await this.#reset('elements', message.resetElements, 'Linux ≥ 6.5', named, options)
+    const reset = (): Promise<Elements[]> =>
+      this.#reset('elements', message.resetElements, 'Linux ≥ 6.5', named, options)
+    const found = await (elements === undefined ? asTold(reset) : reset())
     return { family, table, set: name, elements: found.flatMap((part) => part.elements) }
   }
 
@@ -289,7 +297,7 @@ export class Nftables {
         const sets = await this.sets(selection, options)
         const objects = await this.objects(selection, options)
         const flowtables = await this.flowtables(selection, options)
-        const elements = await this.#elements(sets, options)
+        const elements = await asTold(() => this.#elements(sets, options))
         if ((await this.generation(options)) === generation) {
           return { generation, tables, chains, rules, sets, elements, objects, flowtables }
         }
@@ -357,8 +365,10 @@ export class Nftables {
     options?: CallOptions,
     reset?: number,
   ): Promise<Outputs[K]> {
-    const [found] = await this.#netfilter.query(this.#get(kind, object, reset), readObject, options)
-    return found!.object as Outputs[K]
+    const told = await this.#netfilter.query(this.#get(kind, object, reset), readObject, options)
+    const found = told.find((one) => one.kind === kind)
+    if (found === undefined) throw new MalformedMessageError(`an answer without the ${kind} asked for`, 0)
+    return found.object as Outputs[K]
   }
 
   async #reset<K extends 'object' | 'rule' | 'elements'>(
@@ -448,6 +458,16 @@ export class Nftables {
       }),
       options,
     )
+  }
+}
+
+/** Asks for what was told: what cannot be asked for is no fault of the caller's. @throws MalformedMessageError */
+async function asTold<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!isValidationError(error)) throw error
+    throw new MalformedMessageError(`what cannot be asked for: ${error.message}`, 0)
   }
 }
 

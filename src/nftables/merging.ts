@@ -2,6 +2,7 @@
  * What a transaction sends for sets that merge their intervals: the kernel has no such thing, so what is there is read, and
  * what differs is taken away and put there anew.
  */
+import { MalformedMessageError } from '../errors/index.js'
 import {
   covers,
   difference,
@@ -31,7 +32,10 @@ export class MergedSet {
   #wanted: readonly Interval[]
   #bytes = 0
 
+  /** What the kernel tells of the set. @throws MalformedMessageError */
   constructor(elements: readonly ElementInput[]) {
+    const lengths = new Set(elements.flatMap(({ key }) => (key === undefined ? [] : [key.length])))
+    if (lengths.size > 1) throw new MalformedMessageError('keys of a set that differ in length', 0)
     this.#there = intervalsStored(elements).filter(isPlain)
     this.#wanted = this.#there
   }

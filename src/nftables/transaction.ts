@@ -376,10 +376,12 @@ function failureOf(
   numberOf: readonly number[],
   operations: readonly Operation[],
 ): Error {
-  const whole = failures.find(({ index }) => index < 0)
+  // Of the begin, or of the end.
+  const isWhole = ({ index }: CommitFailure): boolean => numberOf[index] === undefined
+  const whole = failures.find(isWhole)
   if (whole !== undefined && failures.length === 1) return withHint(whole.error)
   const told: BatchFailure[] = failures
-    .filter(({ index }) => index >= 0)
+    .filter((failure) => !isWhole(failure))
     .map(({ index, error }) => ({
       index: numberOf[index]!,
       operation: nameOf(operations[numberOf[index]!]!),

@@ -1,6 +1,7 @@
 /**
  * A million and more hostile inputs through everything that reads bytes of the kernel's: framing, acknowledgements,
- * every table by both codecs, every structure, events, and the clients of rtnetlink, IPVS and generic netlink. Each is answered by a value or by a
+ * every table by both codecs, every structure, events, and the clients of rtnetlink, IPVS, generic netlink, conntrack,
+ * sockdiag and nf_tables. Each is answered by a value or by a
  * MalformedMessageError, in no time. `VIADUCT_FUZZ_SEED` repeats a run, `VIADUCT_FUZZ_INPUTS` makes it longer.
  */
 import { isDeepStrictEqual } from 'node:util'
@@ -9,7 +10,7 @@ import { isMalformedMessageError } from '../../src/errors/index.js'
 import { decodeWalking } from '../../src/netlink/codec.js'
 import { forEachMessage, readAcknowledgement, viewOf } from '../../src/netlink/index.js'
 import { structures } from '../../src/rtnetlink/wire.js'
-import { calls, clients, throughEvents } from './hostile-clients.js'
+import { calls, clients, throughEvents, throughWords } from './hostile-clients.js'
 import { attributesOf, messages, pick, random, randomBytes, seedWith, stateNow, tables } from './hostile.js'
 
 const inputs = Number(process.env['VIADUCT_FUZZ_INPUTS'] ?? 1_200_000)
@@ -65,6 +66,7 @@ const kinds = [
   ...Array.from({ length: 12 }, () => throughTable),
   ...Array.from({ length: 6 }, () => throughFraming),
   () => answer(throughEvents),
+  () => answer(throughWords),
   throughStructure,
 ]
 

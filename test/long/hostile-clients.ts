@@ -4,6 +4,7 @@ import {
   isKernelError,
   isMalformedMessageError,
   isUnsupportedError,
+  KernelError,
 } from '../../src/errors/index.js'
 import { Conntrack } from '../../src/conntrack/index.js'
 import { readFlow } from '../../src/conntrack/flow.js'
@@ -13,7 +14,13 @@ import { family as familyTable, GENL_ID_CTRL } from '../../src/genetlink/wire.js
 import { readInfo } from '../../src/ipvs/info.js'
 import { Ipvs, type IpvsOperation } from '../../src/ipvs/index.js'
 import { IPVS_GENL_NAME, IPVS_GENL_VERSION, tables as ipvsTables } from '../../src/ipvs/wire.js'
-import { Connection, forEachMessage, viewOf } from '../../src/netlink/index.js'
+import { Connection, forEachMessage, type Transport, viewOf } from '../../src/netlink/index.js'
+import { formatRule, Nftables, type Rule } from '../../src/nftables/index.js'
+import { kinds } from '../../src/nftables/kinds.js'
+import { MergedSet } from '../../src/nftables/merging.js'
+import { readObject as readNftObject } from '../../src/nftables/reading.js'
+import { commentOf, isAutoMerge } from '../../src/nftables/userdata.js'
+import * as nftWire from '../../src/nftables/wire.js'
 import {
   addressHeader,
   linkHeader,
@@ -26,7 +33,7 @@ import { address, link, message, neighbour, route, rule } from '../../src/rtnetl
 import { Sockdiag } from '../../src/sockdiag/index.js'
 import { attributes as socketAttributes, reply as socketReply } from '../../src/sockdiag/wire.js'
 import { FakeKernel } from '../../src/testing/index.js'
-import { type Content, messages, mutated, pick, random } from './hostile.js'
+import { attributesOf, type Content, messages, mutated, pick, random } from './hostile.js'
 
 /** How calls ended that were answered with hostile bytes. */
 export const calls = { value: 0, refused: 0 }
@@ -211,6 +218,109 @@ async function throughSockdiag(): Promise<void> {
   sockdiag.close()
 }
 
+const ofNftables = (type: number, table: Content['table']): Content => ({
+  types: [(10 << 8) | type],
+  headerBytes: 4,
+  table,
+})
+const { message: nft } = nftWire
+const nftTables = ofNftables(nft.newTable, nftWire.table)
+const nftChains = ofNftables(nft.newChain, nftWire.chain)
+const nftRules = ofNftables(nft.newRule, nftWire.rule)
+const nftSets = ofNftables(nft.newSet, nftWire.set)
+const nftElements = ofNftables(nft.newElements, nftWire.elements)
+const nftObjects = ofNftables(nft.newObject, nftWire.object)
+const nftFlowtables = ofNftables(nft.newFlowtable, nftWire.flowtable)
+const nftGenerations = ofNftables(nft.newGeneration, nftWire.generation)
+const nftTraces = ofNftables(nft.trace, nftWire.trace)
+const ofRulesets = [
+  nftTables,
+  nftChains,
+  nftRules,
+  nftSets,
+  nftElements,
+  nftObjects,
+  nftFlowtables,
+  nftGenerations,
+] as const
+
+const inTable = { family: 'inet', table: 't' } as const
+const someElements = {
+  ...inTable,
+  set: 's',
+  autoMerge: true,
+  elements: [{ key: Uint8Array.of(1, 2) }, { key: Uint8Array.of(2, 2), flags: ['interval-end'] }],
+} as const
+
+/** Rules that were read are printed, too: whatever is in them has words. */
+async function printed(rules: Promise<readonly Rule[]>): Promise<readonly string[]> {
+  return (await rules).map(formatRule)
+}
+
+async function throughNftables(): Promise<void> {
+  const kernel = new FakeKernel({ handle: () => [], strays: random(2) === 0 })
+  const nftables = await Nftables.open({ transport: kernel })
+  const change = nftables
+    .transaction()
+    .add('table', { family: 'inet', name: 't' })
+    .add('rule', { ...inTable, chain: 'c', expressions: [{ name: 'counter' }] })
+  const [call, content] = pick([
+    [() => nftables.generation(), nftGenerations],
+    [() => nftables.tables(), nftTables],
+    [() => nftables.chains(), nftChains],
+    [() => printed(nftables.rules()), nftRules],
+    [() => printed(nftables.resetRules()), nftRules],
+    [() => nftables.sets(), nftSets],
+    [() => nftables.elements({ ...inTable, name: 's' }), nftElements],
+    [() => nftables.resetElements({ ...inTable, name: 's' }), nftElements],
+    [() => nftables.objects(), nftObjects],
+    [() => nftables.resetObjects(), nftObjects],
+    [() => nftables.flowtables(), nftFlowtables],
+    [() => nftables.ruleset(), pick(ofRulesets)],
+    [() => change.commit({ echo: true }), pick([nftTables, nftRules])],
+    [() => change.check(), nftTables],
+    [() => change.destroy('table', { family: 'inet', name: 'u' }).commit(), nftTables],
+    [() => change.add('elements', someElements).commit(), nftElements],
+    [() => change.destroy('elements', someElements).commit(), nftElements],
+  ] as const)
+  beHostile(kernel, content, 30)
+  await counted(call)
+  nftables.close()
+}
+
+/** What is told to who listens, until it cannot be read or the socket is at its end. */
+async function throughListening(): Promise<void> {
+  const isTrace = random(3) === 0
+  const transport: Transport = {
+    exchange: () => Promise.resolve({ bytes: new Uint8Array(), lost: false }),
+    close: () => undefined,
+    subscribe(_, listener) {
+      queueMicrotask(() => {
+        for (let datagrams = random(4); datagrams > 0; datagrams--) {
+          if (random(6) === 0) listener({ overrun: true })
+          listener({ bytes: messages(isTrace ? nftTraces : pick(ofRulesets), () => 0) })
+        }
+        listener({ error: new KernelError({ errno: -9, operation: 'recvmsg' }) })
+      })
+      return () => undefined
+    },
+  }
+  const kernel = new FakeKernel({ handle: () => [] })
+  const nftables = await Nftables.open({
+    transport: { ...transport, exchange: kernel.exchange.bind(kernel) },
+  })
+  await counted(async () => {
+    try {
+      for await (const event of isTrace ? nftables.trace() : nftables.monitor()) {
+        if (event.event === 'made' && event.kind === 'rule') formatRule(event.object as Rule)
+      }
+    } catch (error) {
+      if (!isKernelError(error, 'EBADF')) throw error
+    }
+  })
+  nftables.close()
+}
+
 export const clients = [
   throughRtnetlink,
   throughIpvs,
@@ -218,17 +328,43 @@ export const clients = [
   throughFamily,
   throughConntrack,
   throughSockdiag,
+  throughNftables,
+  throughListening,
 ] as const
 
 /** Events as a subscriber reads them: the bytes of a datagram, without a request that they would belong to. */
 export function throughEvents(): Uint8Array {
-  const content = pick([links, addresses, routes, rules, neighbours, controller, flows])
+  const content = pick([
+    links,
+    addresses,
+    routes,
+    rules,
+    neighbours,
+    controller,
+    flows,
+    ...ofRulesets,
+    nftTraces,
+  ])
   const bytes = messages(content, () => 0)
   const view = viewOf(bytes)
   forEachMessage(bytes, view, (type, _flags, _sequence, offset, end) => {
     if (!content.types.includes(type) || offset + content.headerBytes > end) return
     if (content === flows) readFlow(bytes, view, offset, end)
+    else if (type >> 8 === 10 && content !== nftTraces) readNftObject(bytes, view, offset, end, type)
     else content.table.decode(bytes, view, offset + content.headerBytes, end)
   })
+  return bytes
+}
+
+/** What other programs keep with objects, and rules and intervals of which anything may be missing. */
+export function throughWords(): Uint8Array {
+  const bytes = attributesOf(pick([nftWire.rule, nftWire.elements]))
+  for (const kind of ['rule', 'set', 'element'] as const) commentOf(kind, bytes)
+  isAutoMerge(bytes)
+  const [rule, elements] = [nftWire.rule, nftWire.elements].map(
+    (table) => () => table.decode(bytes, viewOf(bytes), 0, bytes.length),
+  )
+  formatRule(kinds.rule.read('inet', rule!()))
+  new MergedSet(kinds.elements.read('inet', elements!()).elements).delete([], true)
   return bytes
 }

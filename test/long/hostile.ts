@@ -4,6 +4,10 @@ import { tables as flowTables } from '../../src/conntrack/wire.js'
 import { family, multicastGroup } from '../../src/genetlink/wire.js'
 import { tables as ipvsTables } from '../../src/ipvs/wire.js'
 import { type AttributeTable, viewOf, Writer } from '../../src/netlink/index.js'
+import { expressionTables } from '../../src/nftables/expressions/index.js'
+import { innerTables, objectTables } from '../../src/nftables/objects.js'
+import { valueTables } from '../../src/nftables/values.js'
+import { tables as nftablesTables } from '../../src/nftables/wire.js'
 import { kinds } from '../../src/rtnetlink/kinds.js'
 import { tables as routeTables } from '../../src/rtnetlink/wire.js'
 import { attributes as socketAttributes } from '../../src/sockdiag/wire.js'
@@ -31,8 +35,15 @@ export const tables: readonly AttributeTable[] = [
   ...Object.values(tupleTables),
   ...Object.values(flowTables),
   socketAttributes,
+  ...Object.values(nftablesTables),
+  ...Object.values(expressionTables),
+  ...Object.values(objectTables),
+  ...Object.values(innerTables),
+  ...Object.values(valueTables),
 ]
 const linkKinds = Object.keys(kinds)
+const expressionNames = Object.keys(expressionTables) as (keyof typeof expressionTables)[]
+const objectTypes = Object.keys(objectTables)
 const widths = [0, 1, 2, 3, 4, 8, 16, 20, 32, 64, 80, 96]
 const words = ['ipip', 'veth', 'gre', 'bridge', 'wrr', 'IPVS', 'eth0', '', 'ü€', 'a'.repeat(70)].map((word) =>
   new TextEncoder().encode(`${word}\0`),
@@ -42,29 +53,50 @@ const treacherous = [0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 0x7f, 0x80, 0xff, 0x100, 0
 
 /** Attributes as the kernel might send them: of the table's numbers, of fitting length more often than not. */
 function writeAttributes(writer: Writer, table: AttributeTable, depth: number): void {
-  const rows = [...table.byNumber.values()]
+  const rows = [...table.byNumber]
   const count = random(7)
   for (let index = 0; index < count && rows.length > 0; index++) {
-    const row = pick(rows)
-    const start = writer.beginAttribute(random(12) === 0 ? random(0x10000) : row.number)
-    const inner = row.type.fields?.({ kind: pick(linkKinds) }) as AttributeTable | undefined
+    const [number, row] = pick(rows)
+    const start = writer.beginAttribute(random(12) === 0 ? random(0x10000) : number)
+    const inner = row.type.fields?.({ kind: pick(linkKinds), type: pick(objectTypes) }) as
+      AttributeTable | undefined
     const choice = random(10)
-    if (inner !== undefined && depth < 6 && choice > 0) {
+    if (isExpression(row.type) && depth < 6 && choice > 0) writeExpression(writer, depth)
+    else if (inner !== undefined && depth < 6 && choice > 0) {
       writer.append(randomBytes(row.type.fieldsAt ?? 0))
       writeAttributes(writer, inner, depth + 1)
-    } else if (row.type.entry !== undefined && choice > 3) writeList(writer, depth)
+    } else if (row.type.entry !== undefined && choice > 3) writeList(writer, row.type.entry, depth)
     else if (choice > 7) writer.append(pick(words))
     else if (choice > 5 && depth < 6) writeAttributes(writer, pick(tables), depth + 1)
     else writer.append(randomBytes(pick(widths)))
     writer.endAttribute(start)
   }
 }
-function writeList(writer: Writer, depth: number): void {
+function writeList(
+  writer: Writer,
+  entry: { readonly name: string; readonly fields?: unknown },
+  depth: number,
+): void {
+  const fields = entry.fields as ((record: object) => AttributeTable) | undefined
   for (let number = random(4); number > 0; number--) {
     const start = writer.beginAttribute(number)
-    if (depth < 6) writeAttributes(writer, pick(tables), depth + 1)
+    if (depth >= 6) writer.append(randomBytes(pick(widths)))
+    else if (isExpression(entry)) writeExpression(writer, depth)
+    else writeAttributes(writer, fields !== undefined && random(4) > 0 ? fields({}) : pick(tables), depth + 1)
     writer.endAttribute(start)
   }
+}
+
+const isExpression = ({ name }: { readonly name: string }): boolean => name === 'expression'
+/** NFTA_EXPR_NAME, and NFTA_EXPR_DATA with what that expression has more often than not. */
+function writeExpression(writer: Writer, depth: number): void {
+  const name = pick(expressionNames)
+  const named = writer.beginAttribute(1)
+  writer.append(new TextEncoder().encode(`${name}\0`))
+  writer.endAttribute(named)
+  const start = writer.beginAttribute(2)
+  writeAttributes(writer, random(8) === 0 ? pick(tables) : expressionTables[name], depth + 1)
+  writer.endAttribute(start)
 }
 
 /** Some bytes changed, lengths first of all; cut, doubled or put together with others. */

@@ -120,6 +120,21 @@ t.test('what is wrong with the whole is told of the whole', async (t) => {
   })
 })
 
+t.test('what is wrong with the end is told of the whole, and what is left out is told', async (t) => {
+  const { nftables } = await open((request) => (request.type === end ? { code: 'ENOMEM' } : undefined))
+  const transaction = nftables.transaction().add('table', { family: 'inet', name: 'a' })
+  t.match(await failure(transaction.commit()), { code: 'ENOMEM', operation: 'nftables.commit' })
+  t.match(
+    await failure(
+      nftables.elements({ family: 'inet', table: 't', name: 's', elements: [{ key: Uint8Array.of(1) }] }),
+    ),
+    {
+      code: 'ERR_VIADUCT_MALFORMED',
+      message: /without the elements/,
+    },
+  )
+})
+
 t.test('before Linux 6.3 what is to be destroyed is looked for, and deleted if it is there', async (t) => {
   const { delete: deleteTable, destroy: destroyTable, get: getTable } = kinds.table.messages
   const about = (message: number): number => (10 << 8) | message
