@@ -7,7 +7,7 @@ import path from 'node:path'
 import { importsOf, resolveRelative } from './imports.mjs'
 
 const pure = ['errors', 'address', 'json']
-const ground = [...pure, 'slices', 'net', 'netlink']
+const ground = [...pure, 'slices', 'processes', 'net', 'netlink']
 const family = [...ground, 'genetlink', 'nfnetlink']
 const families = ['ipvs', 'nftables', 'rtnetlink', 'conntrack', 'sockdiag']
 
@@ -17,6 +17,7 @@ const mayImport = {
   address: ['errors'],
   json: [],
   slices: [],
+  processes: ['slices'],
   model: pure,
   native: ['errors'],
   net: [...pure, 'native'],

@@ -1,6 +1,6 @@
 /** Who owns a table: the kernel tells the port of a netlink socket, and /proc whose that is. */
 import { type Netns, readFile } from '../net/index.js'
-import { processesOf } from '../net/processes.js'
+import { processesOf } from '../processes.js'
 import { NETLINK_NETFILTER } from '../netlink/index.js'
 
 /** `process 812 (firewalld)`, or the port alone where the process is not to be seen from here. */

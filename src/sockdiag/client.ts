@@ -21,7 +21,7 @@ import {
   type Writer,
 } from '../netlink/index.js'
 import { matcherOf, type SocketFilter } from './filter.js'
-import { processesOf } from '../net/processes.js'
+import { processesOf } from '../processes.js'
 import type { DiagSocket, OwnedSocket, SocketKey, SocketProtocol } from './socket.js'
 import { attributes, everyState, message, reply, request } from './wire.js'
 

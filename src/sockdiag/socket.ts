@@ -1,5 +1,5 @@
 import type { NameOf } from '../netlink/index.js'
-import type { SocketProcess } from '../net/processes.js'
+import type { SocketProcess } from '../processes.js'
 import type { protocol, SocketAttributes, SocketRecord, state } from './wire.js'
 
 /** Whose sockets are known here. */

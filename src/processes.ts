@@ -1,6 +1,6 @@
 /** Who holds a socket: /proc/<pid>/fd has the inode of each. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { Slices } from '../slices.js'
+import { Slices } from './slices.js'
 
 /** A process that holds a socket. */
 export interface SocketProcess {
