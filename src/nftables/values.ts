@@ -100,6 +100,22 @@ export const data: AttributeType<Data> = {
   },
 }
 
+/** The same where it can be no verdict: keys of sets. */
+export const key: AttributeType<Uint8Array> = {
+  ...data,
+  name: 'nested, value',
+  expected: '1 to 64 bytes',
+  write(writer, value, record) {
+    if (!(value instanceof Uint8Array)) throw new InvalidValue(this.expected)
+    data.write(writer, value, record)
+  },
+  read(bytes, view, offset, length, record) {
+    const value = data.read(bytes, view, offset, length, record)
+    if (value instanceof Uint8Array) return value
+    throw new MalformedMessageError('a verdict as a key', offset)
+  },
+}
+
 const dataFields: FieldsTable = {
   byNumber: dataTable.byNumber,
   explain(value, path) {

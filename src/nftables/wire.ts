@@ -23,7 +23,17 @@ import {
 import { counter } from './expressions/counter.js'
 import { expression, expressions } from './expressions/index.js'
 import { objectData } from './objects.js'
-import { data, deviceName, devices, listElements, name, objectType, userData, verdict } from './values.js'
+import {
+  data,
+  deviceName,
+  devices,
+  key,
+  listElements,
+  name,
+  objectType,
+  userData,
+  verdict,
+} from './values.js'
 
 /** `NFT_MSG_*`. */
 export const message = {
@@ -188,7 +198,7 @@ export const set = attributeTable('NFTA_SET', {
 })
 
 export const element = attributeTable('NFTA_SET_ELEM', {
-  key: attribute(1, 'NFTA_SET_ELEM_KEY', data),
+  key: attribute(1, 'NFTA_SET_ELEM_KEY', key),
   data: attribute(2, 'NFTA_SET_ELEM_DATA', data),
   flags: attribute(
     3,
@@ -203,7 +213,7 @@ export const element = attributeTable('NFTA_SET_ELEM', {
   padding: readOnly(8, 'NFTA_SET_ELEM_PAD', pad),
   object: attribute(9, 'NFTA_SET_ELEM_OBJREF', name),
   /** Of concatenated ranges. */
-  keyEnd: attribute(10, 'NFTA_SET_ELEM_KEY_END', data, { since: '5.6' }),
+  keyEnd: attribute(10, 'NFTA_SET_ELEM_KEY_END', key, { since: '5.6' }),
   expressions: attribute(11, 'NFTA_SET_ELEM_EXPRESSIONS', expressions, { since: '5.11' }),
 })
 

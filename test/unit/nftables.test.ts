@@ -14,7 +14,7 @@ import {
 import { objectTables } from '../../src/nftables/objects.js'
 import { devices } from '../../src/nftables/values.js'
 import { kinds } from '../../src/nftables/kinds.js'
-import { generation, rule, table as tableAttributes } from '../../src/nftables/wire.js'
+import { element, generation, rule, table as tableAttributes } from '../../src/nftables/wire.js'
 import { type FakeAnswer, FakeKernel, fakeReply, type FakeRequest } from '../../src/testing/index.js'
 
 const attributesAt = 20
@@ -366,6 +366,20 @@ t.test('every option of a geneve tunnel is written and read', (t) => {
   t.throws(() => tunnel.encode(new Writer(), { options: { geneve: 7 as never } }), {
     path: 'options.geneve',
   } as never)
+  t.end()
+})
+
+t.test('a key is no verdict, whoever says so', (t) => {
+  const key = { code: 'drop' } as const
+  t.throws(() => element.encode(new Writer(), { key }), { path: 'key' } as never)
+  const writer = new Writer()
+  // Data of maps may be one: the same bytes under the key's number.
+  element.encode(writer, { data: key })
+  const bytes = writer.bytes.slice(0, writer.length)
+  viewOf(bytes).setUint16(2, viewOf(bytes).getUint16(2, true) - 1, true)
+  t.throws(() => element.decode(bytes, viewOf(bytes), 0, bytes.length), {
+    code: 'ERR_VIADUCT_MALFORMED',
+  })
   t.end()
 })
 
