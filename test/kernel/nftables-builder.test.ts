@@ -451,7 +451,9 @@ t.test('what the builder makes is what nft makes', async (t) => {
   t.equal(printRuleset(await ours.nftables.ruleset(), { interfaceName }), list, 'printed as nft prints it')
   const again = await place(t)
   await again.nft(printScript(transaction, { interfaceName }))
-  t.equal(await again.nft('list', 'ruleset'), list, 'and as a script of nft it makes the same')
+  // nft makes a range of a set that has no more than one.
+  const asTaken = list.replaceAll(/ \{ (\w+-\w+) \} accept comment/g, ' $1 accept comment')
+  t.equal(await again.nft('list', 'ruleset'), asTaken, 'and as a script of nft it makes the same')
   const [one, other] = [await ours.nftables.ruleset(), await theirs.nftables.ruleset()]
   t.same(one.rules.map(bytesOf), other.rules.map(bytesOf), 'register by register, and byte by byte')
   t.same(anonymous(one), anonymous(other), 'and so are the sets that stand in rules')

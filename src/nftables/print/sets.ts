@@ -200,32 +200,54 @@ function entriesOf(set: PrintedSet, elements: readonly PrintedElement[], parts: 
       return { element, pieces: from.map((value, index) => ({ from: value, to: to[index]! })) }
     })
   }
-  const part = parts[0]!
+  const others = elements.filter(({ key }) => key === undefined)
+  return [
+    ...others.map((element): Entry => ({ element, pieces: undefined })),
+    ...rangesOf(elements, parts[0]!),
+  ]
+}
+
+/** An element of an interval: where one begins, or the first behind its end. */
+interface Bound {
+  readonly element: PrintedElement
+  readonly value: bigint
+  readonly isEnd: boolean
+}
+
+function rangesOf(elements: readonly PrintedElement[], part: KeyPart): Entry[] {
+  const bounds = elements.flatMap((element): Bound[] => {
+    const { key, flags } = element
+    return key === undefined
+      ? []
+      : [{ element, value: numberOf(key), isEnd: flags?.includes('interval-end') === true }]
+  })
+  const ordered = inPairs(bounds) ? bounds : bounds.sort(byValue)
   const shift = BigInt(part.shift)
   const most = (1n << BigInt(part.bits)) - 1n
-  const bounds = elements
-    .filter(({ key }) => key !== undefined)
-    .map((element) => ({
-      element,
-      value: numberOf(element.key!),
-      isEnd: element.flags?.includes('interval-end') === true,
-    }))
-    .sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : Number(b.isEnd) - Number(a.isEnd)))
-  const entries: Entry[] = elements
-    .filter(({ key }) => key === undefined)
-    .map((element) => ({ element, pieces: undefined }))
-  for (const [index, { element, value, isEnd }] of bounds.entries()) {
-    if (isEnd) continue
-    const next = bounds[index + 1]
-    const to =
+  return ordered.flatMap(({ element, value, isEnd }, index): Entry[] => {
+    if (isEnd) return []
+    const behind = ordered[index + 1]?.value
+    const last =
       element.keyEnd === undefined
-        ? next === undefined
-          ? most
-          : (next.value - 1n) >> shift
-        : numberOf(element.keyEnd) >> shift
-    entries.push({ element, pieces: [{ from: value >> shift, to }] })
-  }
-  return entries
+        ? behind === undefined
+          ? undefined
+          : behind - 1n
+        : numberOf(element.keyEnd)
+    return [{ element, pieces: [{ from: value >> shift, to: last === undefined ? most : last >> shift }] }]
+  })
+}
+
+/** Those of a transaction that are to be merged may overlap: each has its end behind it. The kernel's do not, in any order. */
+function inPairs(bounds: readonly Bound[]): boolean {
+  return bounds.every(({ isEnd, value }, index) => {
+    const before = bounds[index - 1]
+    if (isEnd) return before !== undefined && !before.isEnd && before.value < value
+    return before === undefined || before.isEnd
+  })
+}
+
+function byValue(a: Bound, b: Bound): number {
+  return a.value < b.value ? -1 : a.value > b.value ? 1 : Number(b.isEnd) - Number(a.isEnd)
 }
 
 /** As nft sorts them: of concatenations the last part weighs most; what is for all others comes last. */
