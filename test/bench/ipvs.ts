@@ -7,24 +7,33 @@
  * reached are marked.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
-import { cpus, loadavg, release } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { requires } from '../../src/testing/index.js'
 import type { GuestResults, GuestSettings } from './ipvs/guest.js'
 import { measureHost } from './ipvs/host.js'
-import { compilePeer, root } from './ipvs/peer.js'
 import { markdown, type Results, text } from './ipvs/report.js'
-import { targetsOf } from './ipvs/targets.js'
 import type { Size } from './ipvs/table.js'
+import { targetsOf } from './ipvs/targets.js'
+import { compile } from './processes.js'
+import {
+  ensurePackages,
+  inFolder,
+  machine,
+  numberOf,
+  type Print,
+  printOf,
+  printOptions,
+  project,
+  runProgram,
+} from './program.js'
 
 const usage =
   'Usage: npm run bench -- ipvs [--json | --markdown] [--runs N] [--services N] [--destinations N] [--without-restore] [--uml]'
 
 interface Options extends Size {
-  readonly print: 'text' | 'json' | 'markdown'
+  readonly print: Print
   readonly runs: number
   readonly withoutRestore: boolean
   readonly uml: boolean
@@ -34,59 +43,38 @@ function optionsOf(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      json: { type: 'boolean', default: false },
-      markdown: { type: 'boolean', default: false },
-      runs: { type: 'string', default: '5' },
+      ...printOptions,
       services: { type: 'string', default: '10000' },
       destinations: { type: 'string', default: '10' },
       'without-restore': { type: 'boolean', default: false },
       uml: { type: 'boolean', default: false },
     },
   })
-  const number = (name: 'runs' | 'services' | 'destinations', most: number): number => {
-    const value = Number(values[name])
-    if (!Number.isInteger(value) || value < 1 || value > most) {
-      throw new Error(`--${name} takes a number from 1 to ${most}`)
-    }
-    return value
-  }
-  if (values.json && values.markdown) throw new Error('--json or --markdown')
   return {
-    print: values.json ? 'json' : values.markdown ? 'markdown' : 'text',
-    runs: number('runs', 100),
+    print: printOf(values),
+    runs: numberOf(values, 'runs', 100),
     // As many addresses as table.ts has.
-    services: number('services', 65_536),
-    destinationsEach: number('destinations', 250),
+    services: numberOf(values, 'services', 65_536),
+    destinationsEach: numberOf(values, 'destinations', 250),
     withoutRestore: values['without-restore'],
     uml: values.uml,
   }
 }
 
-async function measure(options: Options): Promise<Results> {
+function measure(options: Options): Promise<Results> {
   const { services, destinationsEach, runs, withoutRestore } = options
   const size: Size = { services, destinationsEach }
-  const { cleanUpOnSignals } = await project<Guest>('lab/guest.mjs')
-  await mkdir(`${root}.cache/bench`, { recursive: true })
-  const folder = mkdtempSync(`${root}.cache/bench/ipvs-`)
-  const remove = (): void => rmSync(folder, { recursive: true, force: true })
-  const forget = cleanUpOnSignals(remove)
-  try {
+  return inFolder('ipvs', async (folder) => {
     const peer = `${folder}/peer`
-    await compilePeer(peer)
-    const loadAverage = loadavg()[0]!
+    await compile('ipvs/peer.c', peer)
+    const about = machine()
     process.stderr.write('on the host\n')
     const host = await measureHost(size, runs, peer, folder)
     const where = options.uml ? 'user-mode Linux' : whereIpvsIs()
     process.stderr.write(`in ${where}\n`)
     const guest = await inGuest(where, { ...size, runs, peer, folder, withoutRestore })
-    const node = process.version
-    const processor = cpus()[0]?.model ?? process.arch
-    const machine = { kernel: release(), processor, processors: cpus().length, loadAverage }
-    return { where, machine, node, ...size, runs, withoutRestore, host, guest }
-  } finally {
-    forget()
-    remove()
-  }
+    return { where, machine: about, ...size, runs, withoutRestore, host, guest }
+  })
 }
 
 function whereIpvsIs(): 'this kernel' | 'user-mode Linux' {
@@ -94,9 +82,6 @@ function whereIpvsIs(): 'this kernel' | 'user-mode Linux' {
 }
 
 /** The project's own scripts, as far as they are used here. */
-interface Guest {
-  readonly cleanUpOnSignals: (cleanUp: () => void) => () => void
-}
 interface Project {
   readonly runNode: (
     args: readonly string[],
@@ -113,17 +98,8 @@ interface Lab {
     onOutput: (chunk: Uint8Array | string) => void
   }) => Promise<{ readonly status: number }>
 }
-interface Packages {
-  readonly ensurePackages: (names: readonly string[], options: { readonly why: string }) => Promise<void>
-}
-
-async function project<T>(script: string): Promise<T> {
-  return (await import(new URL(`../../../scripts/${script}`, import.meta.url).href)) as T
-}
-
 async function inGuest(where: string, settings: GuestSettings): Promise<GuestResults> {
-  const { ensurePackages } = await project<Packages>('packages.mjs')
-  await ensurePackages(['ipvsadm', 'util-linux'], { why: 'compare with ipvsadm' })
+  await ensurePackages(['ipvsadm', 'util-linux'], 'compare with ipvsadm')
   const program = fileURLToPath(new URL('ipvs/guest.js', import.meta.url))
   const args = [program, JSON.stringify(settings)]
   const onOutput = (chunk: Uint8Array | string): void => void process.stderr.write(chunk)
@@ -155,23 +131,11 @@ async function inUserModeLinux(
   return runInLab({ kernel: 'uml', command, results, memoryMegabytes: 4096, timeoutSeconds, onOutput })
 }
 
-async function main(): Promise<number> {
-  let options: Options
-  try {
-    options = optionsOf(process.argv.slice(2))
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${usage}\n`)
-    return 2
-  }
-  const results = await measure(options)
-  process.stdout.write(printed[options.print](results))
-  return targetsOf(results).some(({ verdict }) => verdict === 'void') ? 1 : 0
-}
-
-const printed = {
+process.exitCode = await runProgram({
+  usage,
+  options: optionsOf,
+  measure,
+  targets: targetsOf,
   text,
   markdown,
-  json: (results: Results) => `${JSON.stringify({ ...results, targets: targetsOf(results) }, null, 2)}\n`,
-}
-
-process.exitCode = await main()
+})

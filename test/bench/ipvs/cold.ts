@@ -17,7 +17,7 @@ step('start')
 const { Ipvs } = await import('viaduct')
 step('import')
 const { operationsOf } = await import('./table.js')
-const { watchLoop } = await import('./measure.js')
+const { watchLoop } = await import('../measure.js')
 const [path, size, what] = process.argv.slice(2) as [string, string, 'time' | 'watch']
 const operations = operationsOf(JSON.parse(size) as Parameters<typeof operationsOf>[0])
 step('objects')
@@ -43,7 +43,7 @@ process.stdout.write(`${JSON.stringify(answer)}\n`)
 export interface ColdAnswer {
   readonly milliseconds: Readonly<Record<'start' | 'import' | 'objects' | 'open' | 'apply', number>>
   /** If it was asked for. */
-  readonly loop: import('./measure.js').LoopDelay | undefined
+  readonly loop: import('../measure.js').LoopDelay | undefined
   /** Pages that `apply` touched for the first time. */
   readonly faults: number
   readonly residentMegabytes: number

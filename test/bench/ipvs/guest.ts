@@ -6,14 +6,15 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
-import { NetworkNamespace } from '../../../src/net/index.js'
 import { readProcTable } from '../../../src/ipvs/proc.js'
-import { Rtnetlink } from '../../../src/rtnetlink/index.js'
-import { type LoopDelay, median, touchedPages } from './measure.js'
+import { type LoopDelay, median, touchedPages } from '../measure.js'
+import { inNamespace } from '../namespaces.js'
+import type { Place } from '../processes.js'
+import type { WorkerAnswer } from '../serve.js'
 import { messagesOf } from './encode.js'
-import { coldProcess, ipvsadm, peer, PeerExchange, type Place, Worker } from './peer.js'
+import { coldProcess, ipvsadm, peer, PeerExchange, Worker } from './peer.js'
 import { changesOf, commandsOf, operationsOf, type Size, writeRules } from './table.js'
-import type { Task, WorkerAnswer } from './worker.js'
+import type { Task } from './worker.js'
 
 export interface GuestSettings extends Size {
   readonly runs: number
@@ -91,40 +92,6 @@ function addTime(name: Figure, { seconds, faults: touched }: WorkerAnswer): void
 function addHold(name: Watched, answer: WorkerAnswer): void {
   loop[name]!.push(answer.loop!)
 }
-
-/**
- * A fresh namespace with lo up, for one case; gone, and let go of by the kernel, when the case is through. It has no
- * name, so it ends with this process and those in it, however they end.
- */
-async function inNamespace<T>(work: (netns: Place) => Promise<T>): Promise<T> {
-  await using outside = NetworkNamespace.create()
-  await using netns = NetworkNamespace.create()
-  const inside = await Rtnetlink.open({ netns })
-  await inside.links.set('lo', { up: true })
-  inside.close()
-  await using links = await Rtnetlink.open({ netns: outside })
-  await links.links.add({ kind: 'veth', name: sentinel, data: { peer: { name: 'other', netns } } })
-  let result: T
-  try {
-    result = await work({ path: `/proc/${process.pid}/fd/${netns.fd}` })
-  } finally {
-    netns.close()
-  }
-  await letGo(links)
-  return result
-}
-
-/** Links go after IPVS does (the reverse of the order in which both were registered, net/core/net_namespace.c). */
-async function letGo(outside: Rtnetlink): Promise<void> {
-  const deadline = performance.now() + letGoMilliseconds
-  while ((await outside.links.find(sentinel)) !== undefined) {
-    if (performance.now() > deadline) throw new Error('void: a namespace that was closed is still there')
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-
-const sentinel = 'sentinel'
-const letGoMilliseconds = 120_000
 
 /** That the table is whole: a figure for less would be void. */
 async function check(netns: Place, { services, destinationsEach }: Size): Promise<void> {

@@ -1,7 +1,5 @@
 /** The part of the benchmark that needs no IPVS: run on the host itself, where code runs at its own speed. */
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { GenericFamily } from '../../../src/genetlink/index.js'
 import { CTRL_CMD_GETFAMILY, family as familyTable, GENL_ID_CTRL } from '../../../src/genetlink/wire.js'
 import {
@@ -14,11 +12,10 @@ import {
   Writer,
 } from '../../../src/netlink/index.js'
 import { encode } from './encode.js'
-import { type LoopDelay, median, timed, watched } from './measure.js'
-import { PeerExchange, root } from './peer.js'
+import { type LoopDelay, median, timed, watched } from '../measure.js'
+import { root, run } from '../processes.js'
+import { PeerExchange } from './peer.js'
 import { commandsOf, operationsOf, type Size } from './table.js'
-
-const run = promisify(execFile)
 
 /** One number for each run. */
 export interface HostResults {

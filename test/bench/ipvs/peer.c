@@ -10,65 +10,12 @@
  * FILE holds netlink messages, one after the other; those of type 0 get the number of the family IPVS. Times
  * go to standard output in nanoseconds.
  */
-#include <errno.h>
 #include <linux/genetlink.h>
 #include <linux/ip_vs.h>
-#include <linux/netlink.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { receive_bytes = 1 << 18 };
+#include "../peer.h"
 
-static char reply[receive_bytes];
-
-static void die(const char *what) {
-  fprintf(stderr, "peer: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static int64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
-}
-
-static int open_socket(void) {
-  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-  if (fd < 0) die("socket");
-  int on = 1, send_buffer = 8 << 20, receive_buffer = 8 << 20;
-  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
-  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_buffer, sizeof send_buffer);
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof receive_buffer);
-  struct sockaddr_nl address = {.nl_family = AF_NETLINK};
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
-  return fd;
-}
-
-static void send_all(int fd, const void *bytes, size_t length) {
-  if (send(fd, bytes, length, 0) != (ssize_t)length) die("send");
-}
-
-static size_t receive(int fd) {
-  ssize_t length = recv(fd, reply, sizeof reply, 0);
-  if (length < 0) die("recv");
-  return (size_t)length;
-}
-
-static struct nlattr *attribute(void *start, int length, int type) {
-  for (struct nlattr *at = start; length >= (int)sizeof *at && at->nla_len >= sizeof *at && at->nla_len <= length;) {
-    if ((at->nla_type & NLA_TYPE_MASK) == type) return at;
-    int step = NLA_ALIGN(at->nla_len);
-    length -= step;
-    at = (struct nlattr *)((char *)at + step);
-  }
-  return NULL;
-}
+static int open_generic(void) { return open_socket(NETLINK_GENERIC, 8 << 20, 8 << 20); }
 
 static uint16_t resolve_family(int fd) {
   struct {
@@ -141,7 +88,7 @@ static void settle(int fd, uint32_t sequence, size_t *errors) {
 }
 
 static int load(const char *path, size_t per_send) {
-  int fd = open_socket();
+  int fd = open_generic();
   struct messages messages = read_messages(fd, path);
   for (size_t end = per_send; end - per_send < messages.count; end += per_send) {
     size_t last = (end < messages.count ? end : messages.count) - 1;
@@ -159,7 +106,7 @@ static int load(const char *path, size_t per_send) {
 }
 
 static int exchange(const char *path) {
-  int fd = open_socket();
+  int fd = open_generic();
   struct messages messages = read_messages(fd, path);
   for (size_t index = 0; index < messages.count; index++)
     ((struct nlmsghdr *)(messages.bytes + messages.at[index]))->nlmsg_flags |= NLM_F_ACK;
@@ -239,7 +186,7 @@ static void copy_attribute(struct service_key *key, void *start, int length, int
 }
 
 static int dump(void) {
-  int fd = open_socket();
+  int fd = open_generic();
   uint16_t family = resolve_family(fd);
   struct {
     struct nlmsghdr header;

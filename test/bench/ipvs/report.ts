@@ -1,19 +1,16 @@
 /** The figures as tables with ratios and what was to be reached, and where the time goes. */
-import type { Figure, GuestResults, Watched } from './guest.js'
-import type { HostResults, HostWatched } from './host.js'
-import { type LoopDelay, median, worst } from './measure.js'
+import { median } from '../measure.js'
+import { busy, type Machine } from '../program.js'
+import * as tables from '../tables.js'
+import { grouped, holds, ratio, seconds, spread, type Table, toReach } from '../tables.js'
+import type { Figure, GuestResults } from './guest.js'
+import type { HostResults } from './host.js'
 import { floorOf, targetsOf } from './targets.js'
 
 export interface Results {
   readonly where: string
   /** The host. */
-  readonly machine: {
-    readonly kernel: string
-    readonly processor: string
-    readonly processors: number
-    readonly loadAverage: number
-  }
-  readonly node: string
+  readonly machine: Machine
   readonly services: number
   readonly destinationsEach: number
   readonly runs: number
@@ -23,37 +20,25 @@ export interface Results {
 }
 
 /** For a terminal. */
-export function text(results: Results): string {
-  const tables = tablesOf(results).map((table) => plain(table).join('\n'))
-  return `${about(results).join('\n')}\n\n${tables.join('\n\n')}\n`
-}
+export const text = (results: Results): string => tables.text(about(results), tablesOf(results))
 
 /** For docs/performance.md. */
-export function markdown(results: Results): string {
-  const tables = tablesOf(results).map((table) => piped(table).join('\n'))
-  return `${about(results).join('\n')}\n\n${tables.join('\n\n')}\n`
-}
+export const markdown = (results: Results): string => tables.markdown(about(results), tablesOf(results))
 
-function about({ guest, services, destinationsEach, runs, where, machine, node }: Results): string[] {
-  const { kernel, processor, processors, loadAverage } = machine
-  const lines = [
+function about({ guest, services, destinationsEach, runs, where, machine }: Results): string[] {
+  const { kernel, processor, processors, node } = machine
+  return [
     `${grouped(services)} services of ${destinationsEach} destinations, ${grouped(guest.commands)} commands, in ${where}`,
     `(Linux ${guest.kernel}) on Linux ${kernel}, ${processors} × ${processor}, Node ${node}.`,
     `Each case in a fresh namespace; medians of ${runs}.`,
+    ...busy(machine),
   ]
-  if (loadAverage > 1) lines.push(`The machine was busy with other things (load ${loadAverage.toFixed(1)}).`)
-  return lines
-}
-
-interface Table {
-  readonly head: readonly string[]
-  readonly rows: readonly (readonly string[])[]
 }
 
 function tablesOf(results: Results): Table[] {
   const { guest, host } = results
   return [
-    toReach(results),
+    toReach(targetsOf(results)),
     loads(results),
     {
       head: ['full list with 64-bit statistics', 'time', 'to C', 'from – to'],
@@ -78,28 +63,9 @@ function tablesOf(results: Results): Table[] {
         request('viaduct, encoded, awaited, decoded', host.requestMicroseconds, host.exchangeCMicroseconds),
       ],
     },
-    {
-      head: ['event loop held, ms', 'longest', 'median of runs', 'perf_hooks', 'longest collection'],
-      rows: Object.entries({ ...guest.loop, ...host.loop }).map(([name, delays]) =>
-        hold(name as Watched | HostWatched, delays),
-      ),
-    },
+    holds({ ...guest.loop, ...host.loop }),
     whereTheTimeGoes(results),
   ]
-}
-
-const verdicts = { reached: 'yes', missed: 'NO', 'left out': 'left out', void: 'VOID' } as const
-
-function toReach(results: Results): Table {
-  return {
-    head: ['to reach', 'is', 'wanted', 'reached'],
-    rows: targetsOf(results).map(({ what, value, unit, limit, atLeast, verdict }) => [
-      what,
-      Number.isFinite(value) ? `${value.toFixed(2)} ${unit}` : '–',
-      `${atLeast ? '≥' : '≤'} ${limit} ${unit}`,
-      verdicts[verdict],
-    ]),
-  }
 }
 
 function loads({ guest }: Results): Table {
@@ -201,46 +167,4 @@ function request(name: string, values: readonly number[], base: readonly number[
     ratio(median(values) / median(base)),
     `${Math.min(...values).toFixed(1)} – ${Math.max(...values).toFixed(1)}`,
   ]
-}
-
-function hold(name: Watched | HostWatched, delays: readonly LoopDelay[]): string[] {
-  const { timerMilliseconds, histogramMilliseconds, collectionMilliseconds } = worst(delays)
-  const middle = median(delays.map((delay) => delay.timerMilliseconds))
-  return [name, ...[timerMilliseconds, middle, histogramMilliseconds, collectionMilliseconds].map(tenths)]
-}
-
-const tenths = (value: number): string => value.toFixed(1)
-const ratio = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ×`
-const grouped = (value: number): string => value.toLocaleString('en-US')
-
-function seconds(value: number): string {
-  return value < 1 ? `${(value * 1000).toFixed(0)} ms` : `${value.toFixed(2)} s`
-}
-
-function spread(values: readonly number[]): string {
-  return `${seconds(Math.min(...values))} – ${seconds(Math.max(...values))}`
-}
-
-/** The first column to the left, the others to the right. */
-function aligned({ head, rows }: Table): { readonly widths: number[]; readonly lines: string[][] } {
-  const widths = head.map((title, column) =>
-    Math.max(title.length, 3, ...rows.map((row) => row[column]!.length)),
-  )
-  const lines = [head, ...rows].map((row) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))),
-  )
-  return { widths, lines }
-}
-
-function plain(table: Table): string[] {
-  const { widths, lines } = aligned(table)
-  const [head, ...rows] = lines.map((cells) => cells.join('   ').trimEnd())
-  return [head!, widths.map((width) => '─'.repeat(width)).join('───'), ...rows]
-}
-
-function piped(table: Table): string[] {
-  const { widths, lines } = aligned(table)
-  const [head, ...rows] = lines.map((cells) => `| ${cells.join(' | ')} |`)
-  const rule = widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
-  return [head!, `| ${rule.join(' | ')} |`, ...rows]
 }

@@ -1,22 +1,8 @@
 /** What the benchmark is to reach, and whether it does. */
+import { median, worst } from '../measure.js'
+import { atLeast, atMost, longestHoldMilliseconds, type Target } from '../target.js'
 import type { Figure, GuestResults } from './guest.js'
-import { median, worst } from './measure.js'
 import type { Results } from './report.js'
-
-/** One thing to reach. */
-export interface Target {
-  readonly what: string
-  /** NaN where nothing was measured. */
-  readonly value: number
-  readonly unit: string
-  readonly limit: number
-  readonly atLeast: boolean
-  /** `void`: it should have been measured and was not. */
-  readonly verdict: 'reached' | 'missed' | 'left out' | 'void'
-}
-
-/** The event loop must never be held longer by any of it. */
-const longestHoldMilliseconds = 25
 
 export function targetsOf({ guest, host, withoutRestore }: Results): Target[] {
   const of = (name: Figure): number => median(guest.figures[name])
@@ -52,24 +38,4 @@ export function targetsOf({ guest, host, withoutRestore }: Results): Target[] {
 /** What the kernel takes for the whole table: the better of two sizes of sends. */
 export function floorOf({ figures }: GuestResults): number {
   return Math.min(median(figures['load C 256']), median(figures['load C 2048']))
-}
-
-function atMost(what: string, limit: number, unit: string): (value: number) => Target {
-  return (value) => target(what, limit, unit, false, value, value <= limit)
-}
-
-function atLeast(what: string, limit: number, unit: string): (value: number) => Target {
-  return (value) => target(what, limit, unit, true, value, value >= limit)
-}
-
-function target(
-  what: string,
-  limit: number,
-  unit: string,
-  atLeast: boolean,
-  value: number,
-  reached: boolean,
-): Target {
-  const verdict = Number.isFinite(value) ? (reached ? 'reached' : 'missed') : 'void'
-  return { what, value, unit, limit, atLeast, verdict }
 }

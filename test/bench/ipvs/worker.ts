@@ -5,14 +5,14 @@
  *   node worker.js CASE '{"services":10000,"destinationsEach":10}'
  */
 import { appendFileSync, closeSync, readSync, rmSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { run as runIpvsadm } from '../../../src/cli/ipvsadm/index.js'
 import { Ipvs, type IpvsOperation } from '../../../src/index.js'
 import { openFile } from '../../../src/net/index.js'
 import { NETLINK_GENERIC, openSocket, type Transport, Writer } from '../../../src/netlink/index.js'
-import { type LoopDelay, timed, touchedPages, watched } from './measure.js'
+import { touchedPages } from '../measure.js'
+import type { Place } from '../processes.js'
+import { type Prepare, serve } from '../serve.js'
 import { encode } from './encode.js'
-import type { Place } from './peer.js'
 import { changesOf, operationsOf, type Size } from './table.js'
 
 /** What a line asks for. */
@@ -26,17 +26,6 @@ export interface Task {
   /** How long it holds the event loop is asked for, and not how long it takes. */
   readonly watch?: boolean
 }
-
-export interface WorkerAnswer {
-  readonly seconds?: number
-  readonly loop?: LoopDelay
-  /** Pages of memory that were touched for the first time (minor page faults). */
-  readonly faults: number
-  readonly residentMegabytes: number
-}
-
-type Work = () => Promise<unknown>
-type Prepare = (task: Task, measure: (work: Work) => Promise<void>) => Promise<void>
 
 /** Made once: the objects that a program would have. */
 function casesOf(size: Size) {
@@ -144,22 +133,11 @@ function casesOf(size: Size) {
         return Promise.resolve()
       })
     },
-  } satisfies Record<string, Prepare>
+  } satisfies Record<string, Prepare<Task>>
 }
 
 export type Case = keyof ReturnType<typeof casesOf>
 
 const [name, settings] = process.argv.slice(2) as [Case, string]
-const cases: Readonly<Record<Case, Prepare>> = casesOf(JSON.parse(settings) as Size)
-for await (const line of createInterface({ input: process.stdin })) {
-  let answer: WorkerAnswer | undefined
-  const task = JSON.parse(line) as Task
-  await cases[name](task, async (work) => {
-    const before = process.resourceUsage().minorPageFault
-    const measured = task.watch === true ? { loop: await watched(work) } : { seconds: await timed(work) }
-    const { minorPageFault, maxRSS } = process.resourceUsage()
-    answer = { ...measured, faults: minorPageFault - before, residentMegabytes: maxRSS / 1024 }
-  })
-  // When all is closed, for nothing of it may go on in another case.
-  process.stdout.write(`${JSON.stringify(answer)}\n`)
-}
+const cases: Readonly<Record<Case, Prepare<Task>>> = casesOf(JSON.parse(settings) as Size)
+await serve(cases[name])

@@ -1,0 +1,117 @@
+/** What every benchmark's program does: options, a folder for its files, and the words about the machine. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { cpus, loadavg, release } from 'node:os'
+import { root } from './processes.js'
+import type { Target } from './target.js'
+
+/** Where the figures come from. */
+export interface Machine {
+  readonly kernel: string
+  readonly processor: string
+  readonly processors: number
+  readonly loadAverage: number
+  readonly node: string
+}
+
+export function machine(): Machine {
+  return {
+    kernel: release(),
+    processor: cpus()[0]?.model ?? process.arch,
+    processors: cpus().length,
+    loadAverage: loadavg()[0]!,
+    node: process.version,
+  }
+}
+
+/** Figures of a machine that does other things, too, say little. */
+export function busy({ loadAverage }: Machine): string[] {
+  return loadAverage > 1 ? [`The machine was busy with other things (load ${loadAverage.toFixed(1)}).`] : []
+}
+
+/** Options that every benchmark has. */
+export const printOptions = {
+  json: { type: 'boolean', default: false },
+  markdown: { type: 'boolean', default: false },
+  runs: { type: 'string', default: '5' },
+} as const
+
+export type Print = 'text' | 'json' | 'markdown'
+
+/** @throws Error for both. */
+export function printOf({ json, markdown }: { readonly json: boolean; readonly markdown: boolean }): Print {
+  if (json && markdown) throw new Error('--json or --markdown')
+  return json ? 'json' : markdown ? 'markdown' : 'text'
+}
+
+/** @throws Error for what is no such number. */
+export function numberOf<Name extends string>(
+  values: Readonly<Record<Name, string>>,
+  name: Name,
+  most: number,
+): number {
+  const value = Number(values[name])
+  if (!Number.isInteger(value) || value < 1 || value > most) {
+    throw new Error(`--${name} takes a number from 1 to ${most}`)
+  }
+  return value
+}
+
+/** A script of the project's own. */
+export async function project<T>(script: string): Promise<T> {
+  return (await import(new URL(`../../../scripts/${script}`, import.meta.url).href)) as T
+}
+
+interface Guest {
+  readonly cleanUpOnSignals: (cleanUp: () => void) => () => void
+}
+interface Packages {
+  readonly ensurePackages: (names: readonly string[], options: { readonly why: string }) => Promise<void>
+}
+
+export async function ensurePackages(names: readonly string[], why: string): Promise<void> {
+  const packages = await project<Packages>('packages.mjs')
+  await packages.ensurePackages(names, { why })
+}
+
+/** A folder that is gone afterwards, whatever happens. */
+export async function inFolder<T>(name: string, work: (folder: string) => Promise<T>): Promise<T> {
+  const { cleanUpOnSignals } = await project<Guest>('lab/guest.mjs')
+  await mkdir(`${root}.cache/bench`, { recursive: true })
+  const folder = mkdtempSync(`${root}.cache/bench/${name}-`)
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  const forget = cleanUpOnSignals(remove)
+  try {
+    return await work(folder)
+  } finally {
+    forget()
+    remove()
+  }
+}
+
+/** Exit status: 0, 1 if a run was void (an error, a table that is not whole), 2 for wrong usage. */
+export async function runProgram<Options extends { readonly print: Print }, Results>(program: {
+  readonly usage: string
+  readonly options: (args: readonly string[]) => Options
+  readonly measure: (options: Options) => Promise<Results>
+  readonly targets: (results: Results) => Target[]
+  readonly text: (results: Results) => string
+  readonly markdown: (results: Results) => string
+}): Promise<number> {
+  let options: Options
+  try {
+    options = program.options(process.argv.slice(2))
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${program.usage}\n`)
+    return 2
+  }
+  const results = await program.measure(options)
+  const targets = program.targets(results)
+  const printed = {
+    text: program.text,
+    markdown: program.markdown,
+    json: () => `${JSON.stringify({ ...results, targets }, null, 2)}\n`,
+  }
+  process.stdout.write(printed[options.print](results))
+  return targets.some(({ verdict }) => verdict === 'void') ? 1 : 0
+}
