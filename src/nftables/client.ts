@@ -14,6 +14,7 @@ import {
 } from '../netlink/index.js'
 import type { Netns } from '../net/index.js'
 import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, subsystem } from '../nfnetlink/index.js'
+import { distinct } from './distinct.js'
 import type { Family } from './hooks.js'
 import {
   type Chain,
@@ -207,7 +208,8 @@ export class Nftables {
   }
 
   /**
-   * All of a set, or those of `elements`: each by its key, as it was added (with `keyEnd` where it has one).
+   * All of a set, each once, or those of `elements`: each by its key, as it was added (with `keyEnd` where it has one).
+   * Of a set that packets change meanwhile, those that come and go may or may not be among them.
    * @throws KernelError ENOENT if the set or one of the elements is not there.
    */
   async elements(
@@ -435,7 +437,28 @@ export class Nftables {
     return found.filter((object) => name(object) === table)
   }
 
-  #elements(sets: readonly SetName[], options: CallOptions | undefined): Promise<Elements[]> {
+  /** Read again where elements came twice, for then others were left out. At last what there is, each once. */
+  async #elements(sets: readonly SetName[], options: CallOptions | undefined): Promise<Elements[]> {
+    const results: Elements[] = []
+    let unsettled = [...sets.keys()]
+    for (let attempt = 1; unsettled.length > 0; attempt++) {
+      const read = await this.#readElements(
+        unsettled.map((position) => sets[position]!),
+        options,
+      )
+      const again: number[] = []
+      for (const [index, position] of unsettled.entries()) {
+        const found = read[index]!
+        const elements = await distinct(found.elements)
+        results[position] = { ...found, elements }
+        if (elements !== found.elements && attempt < readAttempts) again.push(position)
+      }
+      unsettled = again
+    }
+    return results
+  }
+
+  #readElements(sets: readonly SetName[], options: CallOptions | undefined): Promise<Elements[]> {
     return this.#netfilter.dumps(
       sets,
       ({ family, table, name }) => ({

@@ -14,7 +14,7 @@ import {
 import { objectTables } from '../../src/nftables/objects.js'
 import { devices } from '../../src/nftables/values.js'
 import { kinds } from '../../src/nftables/kinds.js'
-import { element, generation, rule, table as tableAttributes } from '../../src/nftables/wire.js'
+import { element, elements, generation, rule, table as tableAttributes } from '../../src/nftables/wire.js'
 import { type FakeAnswer, FakeKernel, fakeReply, type FakeRequest } from '../../src/testing/index.js'
 
 const attributesAt = 20
@@ -318,6 +318,31 @@ t.test('what a kernel cannot reset is told with the version that can', async (t)
     elements: [{ key: Uint8Array.of(1) }],
   })
   t.match(await failure(isWrong), { code: 'EINVAL', operation: 'nftables.getElements' }, 'or what is wrong')
+})
+
+t.test('a set of which some elements came twice is read again', async (t) => {
+  const element = (number: number) => ({ key: Uint8Array.of(number) })
+  const part = (...keys: readonly number[]) => ({
+    type: (10 << 8) | 12,
+    payload: Uint8Array.of(
+      2,
+      0,
+      0,
+      0,
+      ...fakeReply(elements, { table: 't', set: 's', elements: keys.map(element) }).payload,
+    ),
+  })
+  const set = { family: 'ip', table: 't', name: 's' } as const
+  const answers = [
+    [part(1, 2), part(2, 3)],
+    [part(1, 2), part(3, 4)],
+  ]
+  const { kernel, nftables } = await open(() => answers.shift())
+  t.same((await nftables.elements(set)).elements, [1, 2, 3, 4].map(element))
+  t.equal(kernel.requests.length, 2)
+
+  const restless = await open(() => [part(1, 2), part(2, 3)])
+  t.same((await restless.nftables.elements(set)).elements, [1, 2, 3].map(element), 'each once at last')
 })
 
 t.test('expressions in expressions end, however deep hostile bytes go', async (t) => {

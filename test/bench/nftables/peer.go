@@ -17,10 +17,11 @@ import (
 
 const chains = 16
 
-// A message's list of elements must stay below 65,536 bytes.
+// A message's list of elements must stay below 65,536 bytes, and a batch below the socket's send buffer.
 const elementsEach = 1000
+const listsEach = 3
 
-// Every message is acknowledged: more of them do not fit the socket's receive buffer.
+// Every rule is acknowledged, and told once more: more of them do not fit the socket's receive buffer.
 const messagesEach = 100
 
 func must(err error) {
@@ -85,8 +86,7 @@ func load(conn *nftables.Conn, layout string, count int) {
 			elements = append(elements, verdict(index))
 		}
 		must(conn.SetAddElements(set, elements))
-		if from == 0 {
-			// A set that was made in the same batch is found by its id, later by its name.
+		if from/elementsEach%listsEach == 0 {
 			must(conn.Flush())
 		}
 	}
@@ -143,10 +143,15 @@ func replace(conn *nftables.Conn, layout string, size int, count int) {
 }
 
 func main() {
-	conn, err := nftables.New(nftables.AsLasting())
-	must(err)
 	what, layout := os.Args[1], os.Args[2]
 	size, err := strconv.Atoi(os.Args[3])
+	must(err)
+	options := []nftables.ConnOption{}
+	if what == "replace" {
+		// Of a load it would fill up with what was told and not received.
+		options = append(options, nftables.AsLasting())
+	}
+	conn, err := nftables.New(options...)
 	must(err)
 	switch what {
 	case "load":

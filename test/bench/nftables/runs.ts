@@ -174,7 +174,8 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 async function check(netns: Place, by: string, expected: string): Promise<void> {
   await using nftables = await Nftables.open({ netns })
-  const digest = digestOf(await nftables.ruleset())
+  let digest = ''
+  for (let attempt = 0; attempt < 5 && digest !== expected; attempt++) digest = digestOf(await nftables.ruleset())
   if (digest !== expected) throw new Error(`void: ${by} has loaded ${digest} and not ${expected}`)
 }
 
