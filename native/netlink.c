@@ -408,20 +408,20 @@ static void settle_job(struct environment *environment, struct job *job) {
   promise_settle(environment, &job->promise, value, !failed);
 }
 
-static void finish_job(struct job *job) {
+/* The socket is free for the next one. */
+static void leave_socket(struct job *job) {
   struct netlink_socket *socket = job->socket;
-  struct environment *environment = socket->environment;
-  worker_idle(environment, job->worker);
+  worker_idle(socket->environment, job->worker);
   socket->running = NULL;
   close_when_idle(socket);
-  settle_job(environment, job);
 }
 
 static void complete_job(struct completion *completion) {
   struct job *job = (struct job *)((char *)completion - offsetof(struct job, completion));
   struct netlink_socket *socket = job->socket;
   struct environment *environment = socket->environment;
-  finish_job(job);
+  leave_socket(job);
+  settle_job(environment, job);
   activity_ended(environment, &job->activity);
   forget_job(environment->env, job);
   drop(socket);
@@ -444,8 +444,8 @@ static void stop_job(struct activity *activity) {
   cancel(job->socket);
 }
 
-/* On another thread; returns a number of errno.h. */
-static int start_job(struct netlink_socket *socket, struct job *job, const char **syscall) {
+/* On another thread; returns a number of errno.h. It may be over already. */
+static int start_job(struct netlink_socket *socket, struct job *job, bool *over, const char **syscall) {
   if (socket->exchange.cancel_fd < 0) {
     *syscall = "eventfd";
     socket->exchange.cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -457,9 +457,9 @@ static int start_job(struct netlink_socket *socket, struct job *job, const char 
   int error = worker_run(socket->environment, run_job, job, hurried, &job->worker);
   if (error != 0) return error;
   socket->running = job;
-  if (hurried && is_done_soon(job)) {
-    finish_job(job);
-    forget_job(socket->environment->env, job);
+  *over = hurried && is_done_soon(job);
+  if (*over) {
+    leave_socket(job);
     return 0;
   }
   environment_await(socket->environment);
@@ -483,8 +483,19 @@ static bool lend(napi_env env, struct job *job, napi_value array) {
   return true;
 }
 
+static napi_value rejected(struct environment *environment, int error, const char *syscall) {
+  struct promise promise;
+  napi_value result = promise_create(environment->env, &promise);
+  if (result != NULL) promise_settle(environment, &promise, make_error(environment->env, error, syscall), false);
+  return result;
+}
+
+/*
+ * What it is answered, or a promise of it: for what is over at once none is made, because a promise and its functions
+ * cost as much as the kernel takes.
+ */
 static napi_value exchange_async(napi_env env, napi_callback_info info) {
-  napi_value arguments[5], promise;
+  napi_value arguments[5], result;
   const uint8_t *request;
   size_t capacity;
   int64_t length, kind;
@@ -498,11 +509,9 @@ static napi_value exchange_async(napi_env env, napi_callback_info info) {
   }
   struct job *job = calloc(1, sizeof(*job) + (size_t)length);
   if (job == NULL) return throw_error(env, ENOMEM, "malloc");
-  /* Before the promise: making one may run JavaScript, which may write over the request or give it away. */
   job->length = (size_t)length;
   memcpy(job->request, request, (size_t)length);
-  promise = lend(env, job, arguments[4]) ? promise_create(env, &job->promise) : NULL;
-  if (promise == NULL) {
+  if (!lend(env, job, arguments[4])) {
     forget_job(env, job);
     return NULL;
   }
@@ -513,13 +522,23 @@ static napi_value exchange_async(napi_env env, napi_callback_info info) {
   job->deadline = now_nanoseconds() + timeout_nanoseconds(timeout);
 
   const char *syscall = "sendmsg";
+  bool over = false;
   int error = obstacle(socket);
-  if (error == 0) error = start_job(socket, job, &syscall);
-  if (error != 0) {
-    promise_settle(socket->environment, &job->promise, make_error(env, error, syscall), false);
-    forget_job(env, job);
+  if (error == 0) error = start_job(socket, job, &over, &syscall);
+  if (error == 0 && over) {
+    error = job->failure.error;
+    syscall = job->failure.syscall;
   }
-  return promise;
+  if (error != 0) {
+    result = rejected(socket->environment, error, syscall);
+  } else if (over) {
+    result = outcome_of(env, job);
+  } else {
+    /* It ends on the event loop, so not before it has its promise. */
+    return promise_create(env, &job->promise);
+  }
+  forget_job(env, job);
+  return result;
 }
 
 /* ---- Multicast groups ---- */

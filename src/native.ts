@@ -59,6 +59,8 @@ export interface NativeNetlinkSocket {
    *
    * Replies that fit `into`, but for room for a datagram more, are a part of it. Until it is settled, that memory is the
    * thread's: it may not be read, written or given away.
+   *
+   * Of a small one that is over within some microseconds there is no promise: its replies are returned.
    */
   exchange(
     request: Uint8Array,
@@ -66,7 +68,7 @@ export interface NativeNetlinkSocket {
     kind: number,
     timeoutMilliseconds: number,
     into?: Uint8Array,
-  ): Promise<NativeReplies>
+  ): Promise<NativeReplies> | NativeReplies
   joinGroup(group: number): void
   leaveGroup(group: number): void
   /**

@@ -136,13 +136,21 @@ const decimal = Array.from({ length: 256 }, (_, byte) => String(byte))
 const dotted = decimal.map((text) => `${text}.`)
 
 export function readIPv4(bytes: Uint8Array, offset: number): string {
-  return (
-    dotted[bytes[offset]!]! +
-    dotted[bytes[offset + 1]!]! +
-    dotted[bytes[offset + 2]!]! +
-    decimal[bytes[offset + 3]!]!
-  )
+  const [a, b, c, d] = [bytes[offset]!, bytes[offset + 1]!, bytes[offset + 2]!, bytes[offset + 3]!]
+  const number = (a << 24) | (b << 16) | (c << 8) | d
+  const slot = Math.imul(number, 0x9e3779b1) >>> slotShift
+  const known = knownTexts[slot]
+  if (known !== undefined && knownNumbers[slot] === number) return known
+  const text = dotted[a]! + dotted[b]! + dotted[c]! + decimal[d]!
+  knownNumbers[slot] = number
+  knownTexts[slot] = text
+  return text
 }
+
+/** Both directions of a flow have the same addresses, and thousands of flows one of them in common: one string for each. */
+const slotShift = 22
+const knownNumbers = new Int32Array(1 << (32 - slotShift))
+const knownTexts = new Array<string | undefined>(knownNumbers.length).fill(undefined)
 
 /** RFC 5952: lower case, the longest run of zero groups (two or more, the first of equals) as `::`. */
 export function readIPv6(bytes: Uint8Array, offset: number): string {

@@ -324,12 +324,18 @@ function about(operation: string, number: number): Omit<NetfilterMessage, 'famil
   return { operation, message: number, table: conntrack, pathOf: callersPath }
 }
 
-function prepared(operation: string, number: number, { family, record, object }: Prepared): NetfilterMessage {
-  return { ...about(operation, number), family, record, object }
+/** Of a batch there are tens of thousands: written out, it is made at once. */
+function prepared(
+  operation: string,
+  number: number,
+  { family, record, object }: Prepared,
+  flags?: number,
+): NetfilterMessage {
+  return { operation, message: number, table: conntrack, pathOf: callersPath, family, record, object, flags }
 }
 
 function creation(flow: FlowInput): NetfilterMessage {
-  return { ...prepared('conntrack.create', message.new, newFlow(flow)), flags: NLM_F_CREATE | NLM_F_EXCL }
+  return prepared('conntrack.create', message.new, newFlow(flow), NLM_F_CREATE | NLM_F_EXCL)
 }
 
 function update(key: FlowKey, changes: FlowChanges): NetfilterMessage {

@@ -123,15 +123,14 @@ export function newFlow(input: FlowInput): Prepared {
   const { zone, master } = input
   return {
     family: netfilterFamilyOf(familyOfTuple(original)),
-    record: {
-      ...wireChanges(input, []),
+    record: Object.assign(wireChanges(input, []), {
       original,
       reply,
       zone,
       master: master && checkedTuple(master, 'flow.master'),
       sourceNat: wireNat(input.sourceNat, 'flow.sourceNat'),
       destinationNat: wireNat(input.destinationNat, 'flow.destinationNat'),
-    },
+    }),
     object: nameOf(original, zone),
   }
 }

@@ -111,9 +111,12 @@ export function within(path: string, value: unknown, error: unknown, expected: s
   return new ValidationError(joined, error.value, error.expected)
 }
 
-export function decodeWalking(table: AttributeTable): Decode {
+export function decodeWalking(
+  table: AttributeTable,
+  constants: Readonly<Record<string, string>> = {},
+): Decode {
   return (bytes, view, offset, end) => {
-    const record: Record<string, unknown> = {}
+    const record: Record<string, unknown> = { ...constants }
     // By number: of an attribute that comes twice the last one counts, as everywhere in the kernel.
     const later = new Map<number, readonly [at: number, length: number]>()
     forEachAttribute(view, offset, end, (type, at, length) => {

@@ -47,14 +47,19 @@ export function compileEncoder(table: AttributeTable): Encode | undefined {
  * Attributes are read into variables and put into the record at its end, in one literal: it then has its final shape and
  * size from the start, where keys that are added one by one leave three quarters of their memory to the collector.
  */
-export function compileDecoder(table: AttributeTable): Decode | undefined {
+export function compileDecoder(
+  table: AttributeTable,
+  constants: Readonly<Record<string, string>> = {},
+): Decode | undefined {
   const types: object[] = []
   const variables: string[] = []
   const cases: string[] = []
   const fallbacks: string[] = []
   const checks: string[] = []
   const deferred: string[] = []
-  const fields: string[] = []
+  const fields = Object.entries(constants).map(
+    ([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`,
+  )
   const optional: { readonly variable: string; readonly field: string; readonly assignment: string }[] = []
   for (const row of table.list) {
     const { number, type } = row

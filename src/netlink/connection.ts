@@ -2,7 +2,7 @@ import { BatchError, type BatchFailure, KernelError } from '../errors/index.js'
 import { Slices } from '../slices.js'
 import { onAbort } from './abort.js'
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN } from './constants.js'
-import { type DumpPart, readDumpPart, readInSlices, ReplyMemory } from './dump.js'
+import { type DumpPart, readDumpPart, readInSlices, ReplyMemory, spareBytes } from './dump.js'
 import { refusalOf, replyLost, transportError, TurnMissed } from './failure.js'
 import { Flight, ItemReader, type Landing } from './flight.js'
 import {
@@ -38,6 +38,7 @@ const firstMessages = 32
 const dumpsAtOnce = 128
 /** Of batches that are over, for the next: what one needs. */
 const mostKept = 2
+const mostKeptBytes = 64 * 1024
 const mostSequence = 0x7fff_ffff
 const dumpAttempts = 4
 
@@ -53,6 +54,8 @@ export class Connection {
   #tail: Promise<unknown> | undefined
   #closed = false
   readonly #flights: Flight<unknown>[] = []
+  /** For messages that are applied together, as many as there were at once. */
+  readonly #rooms: Room[] = []
 
   /** `lastSequence`: where numbering goes on from; the first request carries the next number. */
   constructor(
@@ -318,39 +321,51 @@ export class Connection {
 
   /**
    * Sends messages that the kernel applies together, in one send; which of them failed, and what else was said. Each
-   * writes the flags that it wants. It never holds the event loop: taking back what was begun takes milliseconds.
+   * writes the flags that it wants, and is asked for when it is written. It never holds the event loop: taking back what
+   * was begun takes milliseconds.
    *
    * An abort before it is sent rejects with nothing done; afterwards the outcome is awaited and told.
    */
   async atomic<T>(
-    requests: readonly Request[],
+    requests: Iterable<Request>,
     read: ReadReply<T>,
     options?: CallOptions,
   ): Promise<AtomicOutcome<T>> {
     options?.signal?.throwIfAborted()
-    const writer = new Writer(syncBytes)
-    const first = this.#take(requests.length)
+    // A small one may be over when the call returns.
+    const next = turn.spent
+    if (next !== undefined) await next
+    const room = this.#rooms.pop() ?? new Room()
+    const { writer } = room
     const slices = new Slices()
+    const sent: Request[] = []
     const starts: number[] = []
-    for (const [index, request] of requests.entries()) {
+    for (const request of requests) {
+      sent.push(request)
       starts.push(writer.length)
-      request.write(writer, NLM_F_REQUEST, first + index)
+      request.write(writer, NLM_F_REQUEST, 0)
       if (slices.isOver) await slices.next()
     }
     options?.signal?.throwIfAborted()
+    // Others may have been sent meanwhile, and numbers follow each other.
+    const first = this.#take(sent.length)
+    for (const [index, start] of starts.entries()) writer.setSequence(start, first + index)
     let replies: Replies
     try {
-      replies = await this.#exchange(writer.bytes, writer.length, 'atomic', options, false)
+      replies = await this.#exchange(writer.bytes, writer.length, 'atomic', options, false, room.replies)
     } catch (error) {
-      throw transportError(error, requests[0]!)
+      throw transportError(error, sent[0]!)
     }
-    return readAtomic(
+    const outcome = await readAtomic(
       replies,
       first,
-      requests,
+      sent,
       (index) => writer.bytes.subarray(starts[index], starts[index + 1] ?? writer.length),
       read,
     )
+    writer.reset()
+    if (writer.bytes.length <= mostKeptBytes) this.#rooms.push(room)
+    return outcome
   }
 
   /** Its buffer costs more than a small batch does, so those of earlier batches serve again. */
@@ -434,6 +449,15 @@ export class Connection {
     })
     return running
   }
+}
+
+/**
+ * What a small commit is written into, and what it is answered in: it takes the kernel some microseconds, and memory that
+ * is made for each of them keeps the collector busy for longer.
+ */
+class Room {
+  readonly writer = new Writer(syncBytes)
+  readonly replies = new Uint8Array(spareBytes * 2)
 }
 
 /** With what was read in spite of it, if anything is to be told. */

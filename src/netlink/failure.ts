@@ -30,7 +30,8 @@ export function refusalOf(
   message: () => Uint8Array,
 ): KernelError | UnsupportedError {
   const { errno, message: words = '' } = acknowledged
-  const { operation, object, pathOf = (path: string) => path } = target
+  const { operation, object } = target
+  const pathOf = (path: string): string => target.pathOf?.(path) ?? path
   const place = attributeOf(acknowledged, target, message)
   const error = new KernelError({
     errno,

@@ -70,7 +70,9 @@ class SocketTransport implements Transport {
     deadlineMilliseconds: number,
     into?: Uint8Array,
   ): Promise<Replies> {
-    return this.#socket.exchange(request, length, ExchangeKind[kind], deadlineMilliseconds, into)
+    return Promise.resolve(
+      this.#socket.exchange(request, length, ExchangeKind[kind], deadlineMilliseconds, into),
+    )
   }
 
   /** Events have a socket of their own: they must not come between a request and its replies. */

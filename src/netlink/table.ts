@@ -135,6 +135,8 @@ export interface AttributeTable<R = Rows> extends FieldsTable {
   readonly encode: Encode
   /** Reads attributes into a record; throws a MalformedMessageError for what cannot be. */
   readonly decode: Decode
+  /** The same, with what stands beside them in every record: the name of an expression. */
+  decoderWith(constants: Readonly<Record<string, string>>): Decode
 }
 
 /**
@@ -170,6 +172,7 @@ export function attributeTable<const R extends Rows>(
       decode ??= compileDecoder(table) ?? decodeWalking(table)
       return decode(bytes, view, offset, end)
     },
+    decoderWith: (constants) => compileDecoder(table, constants) ?? decodeWalking(table, constants),
     explain: (value, path) => explainValue(table, value, path),
   }
   return table
@@ -191,8 +194,7 @@ export function nested<R extends Rows>(
 ): AttributeType<Encodable<AttributeTable<R>> | Uint8Array, Decoded<AttributeTable<R>>> {
   const isCircle = typeof table === 'function'
   const fields: () => AttributeTable<R> = isCircle ? table : () => table
-  const read = (bytes: Uint8Array, view: DataView, offset: number, length: number) =>
-    fields().decode(bytes, view, offset, offset + length) as Decoded<AttributeTable<R>>
+  type Out = Decoded<AttributeTable<R>>
   return {
     name: 'nested',
     expected: 'an object',
@@ -204,8 +206,8 @@ export function nested<R extends Rows>(
       else fields().encode(writer, value)
     },
     read: isCircle
-      ? (bytes, view, offset, length) => shallow(offset, () => read(bytes, view, offset, length))
-      : read,
+      ? (bytes, view, offset, length) => shallow(fields().decode, bytes, view, offset, offset + length) as Out
+      : (bytes, view, offset, length) => fields().decode(bytes, view, offset, offset + length) as Out,
   }
 }
 
@@ -245,11 +247,17 @@ const deepest = 32
 let depth = 0
 
 /** Tables in a circle could be nested by hostile bytes until the stack is full: 64 KiB hold 16,384 levels. */
-export function shallow<T>(offset: number, read: () => T): T {
+export function shallow(
+  decode: Decode,
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  end: number,
+): object {
   if (depth >= deepest) throw new MalformedMessageError(`attributes nested more than ${deepest} deep`, offset)
   depth++
   try {
-    return read()
+    return decode(bytes, view, offset, end)
   } finally {
     depth--
   }

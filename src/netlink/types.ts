@@ -293,21 +293,46 @@ export function nulString(most: number, least: 0 | 1 = 1): AttributeType<string>
       }
       writer.bytes[writer.length++] = 0
     },
-    read(bytes, _, offset, length) {
-      let text = ''
-      for (let index = offset; index < offset + length; index++) {
-        const code = bytes[index]!
-        if (code === 0) return text
-        if (code > 127) {
-          const field = bytes.subarray(offset, offset + length)
-          const nul = field.indexOf(0)
-          return decoder.decode(nul < 0 ? field : field.subarray(0, nul))
-        }
-        text += String.fromCharCode(code)
-      }
-      return text
-    },
+    read: (bytes, _, offset, length) => readText(bytes, offset, length),
   }
+}
+
+/**
+ * Names come again and again: of tables and chains with each of 100,000 elements, of expressions with each of ten thousand
+ * rules. Of those that came before the same string is given.
+ */
+const knownTexts: (string | undefined)[] = new Array<undefined>(256).fill(undefined)
+const mostKnownLength = 64
+
+function readText(bytes: Uint8Array, offset: number, length: number): string {
+  const end = offset + length
+  let hash = 0
+  let at = offset
+  for (; at < end; at++) {
+    const code = bytes[at]!
+    if (code === 0) break
+    if (code > 127) {
+      const field = bytes.subarray(offset, end)
+      const nul = field.indexOf(0)
+      return decoder.decode(nul < 0 ? field : field.subarray(0, nul))
+    }
+    hash = (Math.imul(hash, 31) + code) | 0
+  }
+  const slot = (hash ^ (hash >>> 8)) & 255
+  const known = knownTexts[slot]
+  if (known !== undefined && isTextAt(known, bytes, offset, at)) return known
+  let text = ''
+  for (let index = offset; index < at; index++) text += String.fromCharCode(bytes[index]!)
+  if (text.length <= mostKnownLength) knownTexts[slot] = text
+  return text
+}
+
+function isTextAt(text: string, bytes: Uint8Array, offset: number, end: number): boolean {
+  if (text.length !== end - offset) return false
+  for (let index = 0; index < text.length; index++) {
+    if (text.charCodeAt(index) !== bytes[offset + index]) return false
+  }
+  return true
 }
 
 /**

@@ -3,6 +3,9 @@ import { hostIsLittleEndian, NLMSG_HDRLEN } from './constants.js'
 /** Room that every attribute may count on without asking, so that only those of variable length have to `reserve`. */
 const slack = 128
 
+/** A key or an address: the engine's call that copies costs more than it does. */
+const mostOneByOne = 32
+
 /** A growing buffer that messages and attributes are written into. `length` is where the next byte goes. */
 export class Writer {
   /** What was written stands in `[0, length)`; another array once it has grown. */
@@ -56,6 +59,11 @@ export class Writer {
     this.view.setUint32(start, this.length - start, hostIsLittleEndian)
   }
 
+  /** Sets the sequence number of the message that starts there. */
+  setSequence(start: number, sequence: number): void {
+    this.view.setUint32(start + 8, sequence, hostIsLittleEndian)
+  }
+
   /** Writes an attribute header; the payload follows, then `endAttribute`. */
   beginAttribute(type: number): number {
     const start = this.length
@@ -105,8 +113,12 @@ export class Writer {
 
   /** Appends bytes as they are. */
   append(bytes: Uint8Array): void {
-    this.reserve(bytes.length)
-    this.bytes.set(bytes, this.length)
-    this.length += bytes.length
+    const count = bytes.length
+    this.reserve(count)
+    const target = this.bytes
+    const start = this.length
+    if (count > mostOneByOne) target.set(bytes, start)
+    else for (let index = 0; index < count; index++) target[start + index] = bytes[index]!
+    this.length = start + count
   }
 }

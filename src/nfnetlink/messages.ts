@@ -141,22 +141,18 @@ export class Netfilter {
    */
   async commit<T>(
     operation: string,
-    messages: readonly NetfilterMessage[],
+    messages: Iterable<NetfilterMessage>,
     read: ReadReply<T>,
     { ifGeneration, check, ...options }: CommitOptions = {},
   ): Promise<Commit<T>> {
-    if (messages.length === 0) return { failures: [], results: [], lost: false }
-    const last = messages.length - 1
-    const requests = [
-      this.#boundary(operation, batchMessage.begin, { generation: ifGeneration }),
-      // Linux 6.1 answers nothing to the end, and every kernel answers to the last message when all is committed.
-      ...messages.map((message, index) => this.#request(message, index === last ? NLM_F_ACK : 0)),
-    ]
-    if (check !== true) requests.push(this.#boundary(operation, batchMessage.end, {}))
+    const list = messages[Symbol.iterator]()
+    const first = list.next()
+    if (first.done === true) return { failures: [], results: [], lost: false }
+    const requests = this.#together(operation, first.value, list, ifGeneration, check === true)
     const answer = await this.#connection.atomic(requests, read, options)
     const failures = answer.failures.map(({ index, error }) => ({ index: index - 1, error }))
     // A dry run ends before the acknowledgement, and what was lost is not what was not done.
-    if (failures.length === 0 && !answer.acknowledged.has(last + 1) && check !== true) {
+    if (failures.length === 0 && answer.acknowledged.size === 0 && check !== true) {
       throw new Failure({
         errno: -105,
         operation,
@@ -170,32 +166,27 @@ export class Netfilter {
     return { failures, results, lost: answer.lost }
   }
 
-  #request(sent: NetfilterMessage, more = 0): Request {
-    const { message, flags = 0, family, table, record, path, pathOf = (inner: string) => inner } = sent
-    const type = (this.#subsystem << 8) | message
-    return {
-      operation: sent.operation,
-      object: sent.object,
-      table,
-      headerBytes: attributesAt,
-      pathOf,
-      hint: (acknowledged) => sent.hint?.(acknowledged) ?? generalHint(acknowledged),
-      write(writer, given, sequence) {
-        const start = begin(writer, type, flags | more | given, sequence, netfilterFamilies[family], 0)
-        try {
-          table.encode(writer, record)
-        } catch (error) {
-          if (!isValidationError(error)) throw error
-          const inner = pathOf(error.path)
-          throw new ValidationError(
-            path === undefined ? inner : `${path}.${inner}`,
-            error.value,
-            error.expected,
-          )
-        }
-        writer.endMessage(start)
-      },
+  /** Between a begin and an end; the last message alone asks for an acknowledgement. */
+  *#together(
+    operation: string,
+    first: NetfilterMessage,
+    others: Iterator<NetfilterMessage>,
+    ifGeneration: number | undefined,
+    check: boolean,
+  ): Generator<Request> {
+    yield this.#boundary(operation, batchMessage.begin, { generation: ifGeneration })
+    let message = first
+    for (let next = others.next(); next.done !== true; next = others.next()) {
+      yield this.#request(message)
+      message = next.value
     }
+    // Linux 6.1 answers nothing to the end, and every kernel answers to the last message when all is committed.
+    yield this.#request(message, NLM_F_ACK)
+    if (!check) yield this.#boundary(operation, batchMessage.end, {})
+  }
+
+  #request(message: NetfilterMessage, flags = 0): Request {
+    return new MessageRequest(this.#subsystem, message, flags)
   }
 
   #boundary(operation: string, type: number, record: { readonly generation?: number | undefined }): Request {
@@ -211,6 +202,58 @@ export class Netfilter {
         writer.endMessage(start)
       },
     }
+  }
+}
+
+/** Of a transaction there may be tens of thousands: what is asked of them is found in the message. */
+class MessageRequest implements Request {
+  readonly #subsystem: number
+  readonly #message: NetfilterMessage
+  readonly #flags: number
+
+  constructor(subsystem: number, message: NetfilterMessage, flags: number) {
+    this.#subsystem = subsystem
+    this.#message = message
+    this.#flags = flags
+  }
+
+  get operation(): string {
+    return this.#message.operation
+  }
+
+  get object(): object | undefined {
+    return this.#message.object
+  }
+
+  get table(): AttributeTable {
+    return this.#message.table
+  }
+
+  get headerBytes(): number {
+    return attributesAt
+  }
+
+  pathOf(path: string): string {
+    return this.#message.pathOf?.(path) ?? path
+  }
+
+  hint(acknowledged: Acknowledgement): string | undefined {
+    return this.#message.hint?.(acknowledged) ?? generalHint(acknowledged)
+  }
+
+  write(writer: Writer, given: number, sequence: number): void {
+    const { message, flags = 0, family, table } = this.#message
+    const type = (this.#subsystem << 8) | message
+    const start = begin(writer, type, flags | this.#flags | given, sequence, netfilterFamilies[family], 0)
+    try {
+      table.encode(writer, this.#message.record)
+    } catch (error) {
+      if (!isValidationError(error)) throw error
+      const inner = this.pathOf(error.path)
+      const { path } = this.#message
+      throw new ValidationError(path === undefined ? inner : `${path}.${inner}`, error.value, error.expected)
+    }
+    writer.endMessage(start)
   }
 }
 

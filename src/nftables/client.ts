@@ -14,7 +14,7 @@ import {
 } from '../netlink/index.js'
 import type { Netns } from '../net/index.js'
 import { Netfilter, type NetfilterMessage, NFGENMSG_BYTES, subsystem } from '../nfnetlink/index.js'
-import { distinct } from './distinct.js'
+import { distinct, hashesOf } from './distinct.js'
 import type { Family } from './hooks.js'
 import {
   type Chain,
@@ -448,17 +448,20 @@ export class Nftables {
       )
       const again: number[] = []
       for (const [index, position] of unsettled.entries()) {
-        const found = read[index]!
-        const elements = await distinct(found.elements)
-        results[position] = { ...found, elements }
-        if (elements !== found.elements && attempt < readAttempts) again.push(position)
+        const { hashes, ...rest } = read[index]!
+        const elements = await distinct(rest.elements, hashes)
+        results[position] = { ...rest, elements }
+        if (elements !== rest.elements && attempt < readAttempts) again.push(position)
       }
       unsettled = again
     }
     return results
   }
 
-  #readElements(sets: readonly SetName[], options: CallOptions | undefined): Promise<Elements[]> {
+  #readElements(
+    sets: readonly SetName[],
+    options: CallOptions | undefined,
+  ): Promise<(Elements & { readonly hashes: readonly Int32Array[] })[]> {
     return this.#netfilter.dumps(
       sets,
       ({ family, table, name }) => ({
@@ -471,13 +474,16 @@ export class Nftables {
       }),
       (bytes, view, offset, end, type) => {
         const read = readObject(bytes, view, offset, end, type)
-        return read?.kind === 'elements' ? (read.object as Elements) : undefined
+        if (read?.kind !== 'elements') return undefined
+        const { elements } = read.object as Elements
+        return { elements, hashes: hashesOf(elements) }
       },
       ({ family, table, name }, found) => ({
         family,
         table,
         set: name,
-        elements: found.length === 1 ? found[0]!.elements : found.flatMap(({ elements }) => elements),
+        elements: ([] as Element[]).concat(...found.map(({ elements }) => elements)),
+        hashes: found.map(({ hashes }) => hashes),
       }),
       options,
     )

@@ -1,14 +1,15 @@
 /** Rules are lists of expressions: each loads a register, looks at one, or does something with the packet. */
-import { MalformedMessageError } from '../errors/index.js'
 import {
+  attribute,
   type AttributeTable,
+  attributeTable,
   type AttributeType,
+  type Decode,
+  type Decoded,
   type FieldsTable,
-  forEachAttribute,
   InvalidValue,
   isObject,
   NLA_F_NESTED,
-  NLA_TYPE_MASK,
   nulString,
   shallow,
 } from '../netlink/index.js'
@@ -33,27 +34,41 @@ export function expressionOf(
 ): AttributeType<AnyExpression> {
   const tableOf = (name: string): AttributeTable | undefined =>
     Object.hasOwn(tables(), name) ? tables()[name] : undefined
-  // As the kernel has it, for the path of what it points at.
-  const element: FieldsTable = {
-    byNumber: new Map([
-      [
-        NFTA_EXPR_NAME,
-        { key: 'name', type: { ...expressionName, sinceOf: (name: string) => tableOf(name)?.since } },
-      ],
-      [
-        NFTA_EXPR_DATA,
-        {
-          key: 'data',
-          type: {
-            name: 'nested, by name',
-            expected: 'an object',
-            fields: (record: object) => tableOf((record as AnyExpression).name) ?? nothing,
-            write: () => undefined,
-            read: () => undefined,
-          },
-        },
-      ],
-    ]),
+  /** By the name that stands in what they read. */
+  const decoders = new Map<string, Decode>()
+  const decoderOf = (name: string): Decode | undefined => {
+    const known = decoders.get(name)
+    if (known !== undefined) return known
+    const decode = tableOf(name)?.decoderWith({ name })
+    if (decode !== undefined) decoders.set(name, decode)
+    return decode
+  }
+  /** As the kernel has it. */
+  const element = attributeTable('NFTA_EXPR', {
+    name: attribute(
+      NFTA_EXPR_NAME,
+      'NFTA_EXPR_NAME',
+      { ...expressionName, sinceOf: (name: string) => tableOf(name)?.since },
+      { always: true },
+    ),
+    data: attribute(NFTA_EXPR_DATA, 'NFTA_EXPR_DATA', {
+      name: 'nested, by name',
+      expected: 'an object',
+      deferred: true,
+      fields: (record: object) => tableOf((record as AnyExpression).name) ?? nothing,
+      write: () => undefined,
+      read(bytes, view, offset, length, record): AnyExpression {
+        const { name } = record as AnyExpression
+        const decode = decoderOf(name)
+        return decode === undefined
+          ? ({ name, data: bytes.slice(offset, offset + length) } as AnyExpression)
+          : (shallow(decode, bytes, view, offset, offset + length) as AnyExpression)
+      },
+    } satisfies AttributeType<never, AnyExpression>),
+  })
+  /** For the path of what the kernel points at: to a program what is in it stands beside its name. */
+  const fields: FieldsTable = {
+    byNumber: element.byNumber,
     explain(value, path) {
       if (isObject(value)) tableOf((value as AnyExpression).name)?.explain(value, path)
     },
@@ -62,7 +77,7 @@ export function expressionOf(
     name: 'expression',
     expected: 'an object with the name of an expression',
     wireFlags: NLA_F_NESTED,
-    fields: () => element,
+    fields: () => fields,
     write(writer, value) {
       if (!isObject(value)) throw new InvalidValue(this.expected)
       const { name } = value
@@ -84,27 +99,12 @@ export function expressionOf(
       writer.endAttribute(start)
     },
     read(bytes, view, offset, length) {
-      let name: string | undefined
-      let from = -1
-      let size = 0
-      forEachAttribute(view, offset, offset + length, (type, at, payload) => {
-        const number = type & NLA_TYPE_MASK
-        if (number === NFTA_EXPR_NAME) name = expressionName.read(bytes, view, at, payload, nobody)
-        else if (number === NFTA_EXPR_DATA) {
-          from = at
-          size = payload
-        }
-      })
-      if (name === undefined) throw new MalformedMessageError('NFTA_EXPR_NAME is missing', offset)
-      if (from < 0) return { name }
-      const table = tableOf(name)
-      if (table === undefined) return { name, data: bytes.slice(from, from + size) } as AnyExpression
-      return { name, ...shallow(from, () => table.decode(bytes, view, from, from + size)) }
+      const { name, data } = element.decode(bytes, view, offset, offset + length) as Decoded<typeof element>
+      return data ?? { name }
     },
   }
 }
 
-const nobody = Object.freeze({})
 const nothing: FieldsTable = { byNumber: new Map(), explain: () => undefined }
 
 /** Expressions in a list of NFTA_LIST_ELEM. */

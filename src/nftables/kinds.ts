@@ -414,11 +414,13 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
   elements: {
     messages: messagesOf('Elements'),
     table: wire.elements,
-    record({ family: _, autoMerge: __, elements, ...input }) {
-      if (elements === undefined) return input
-      const each = (element: ElementInput, index: number): object =>
-        withUserData('element', element, `elements[${index}].comment`)
-      return { ...input, elements: Array.from(elements, each) }
+    record({ table, set, setId, elements }) {
+      if (elements === undefined) return { table, set, setId }
+      const list: object[] = []
+      for (const element of elements) {
+        list.push(withUserData('element', element, () => `elements[${list.length}].comment`))
+      }
+      return { table, set, setId, elements: list }
     },
     read(family, record) {
       const { table, set, elements = [] } = record as Decoded<typeof wire.elements>
@@ -485,15 +487,12 @@ function priorityOf(family: Family, priority: number | PriorityName = 0): number
   )
 }
 
-function withUserData<T extends CommentInput>(
-  kind: Commented,
-  { comment, ...input }: T,
-  path = 'comment',
-): object {
+function withUserData<T extends CommentInput>(kind: Commented, input: T, path = () => 'comment'): object {
+  const { comment } = input
   if (comment === undefined || input.userData !== undefined) return input
   const userData = userDataOf(kind, comment)
   if (userData !== undefined) return { ...input, userData }
-  throw tooLong(path, comment)
+  throw tooLong(path(), comment)
 }
 
 function tooLong(path: string, comment: unknown): ValidationError {

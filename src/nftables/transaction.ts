@@ -3,12 +3,18 @@ import {
   type BatchFailure,
   isKernelError,
   isUnsupportedError,
-  isValidationError,
   KernelError,
   UnsupportedError,
-  ValidationError,
 } from '../errors/index.js'
-import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/index.js'
+import {
+  type Acknowledgement,
+  type AttributeTable,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_ECHO,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+} from '../netlink/index.js'
 import type { Commit, CommitFailure, CommitOptions, Netfilter, NetfilterMessage } from '../nfnetlink/index.js'
 import type { Family } from './hooks.js'
 import { type ElementInput, type Inputs, type Kind, type KindName, kinds, type Outputs } from './kinds.js'
@@ -218,18 +224,8 @@ export class Transaction {
   }
 
   async #send(operations: readonly Numbered[], options: TransactionOptions): Promise<Sent> {
-    const messages: NetfilterMessage[] = []
     const numberOf: number[] = []
-    for (const [number, operation] of operations) {
-      for (const message of messagesOf(
-        operation,
-        options.echo === true,
-        `operations[${number}].${operation.kind}`,
-      )) {
-        messages.push(message)
-        numberOf.push(number)
-      }
-    }
+    const messages = messagesOf(operations, options.echo === true, numberOf)
     const commit = await this.#netfilter.commit('nftables.commit', messages, readObject, options)
     return { ...commit, operations, numberOf }
   }
@@ -436,58 +432,108 @@ function nameOf({ verb, kind }: Operation): string {
 
 const makes: ReadonlySet<Verb> = new Set(['add', 'create', 'insert'])
 
-/**
- * The messages of one operation: elements go in several, because the length of a nest is a u16. `path` is where the
- * operation stands among the caller's.
- */
-function* messagesOf(operation: Operation, echo: boolean, path: string): Generator<NetfilterMessage> {
-  const { verb, kind: name, object } = operation
-  const kind = kinds[name] as Kind
-  const { messages, table } = kind
-  const isRemoval = verb === 'delete' || verb === 'destroy' || verb === 'flush'
-  const number = verb === 'destroy' ? messages.destroy : isRemoval ? messages.delete : messages.new
-  const append = verb === 'add' && name === 'rule' ? NLM_F_APPEND : 0
-  const flags = flagsOf[verb] | append | (echo ? NLM_F_ECHO : 0)
-  const base = {
-    operation: nameOf(operation),
-    object,
-    message: number,
-    flags,
-    family: object.family,
-    table,
-    path,
-    pathOf: (inner: string) => kind.path(inner),
-    ...(name === 'elements' ? { hint: elementHint } : {}),
-  }
-  const recordOf = (input: Inputs[KindName], pathOf = (inner: string) => inner): object => {
-    try {
-      return kind.record(input)
-    } catch (error) {
-      if (!isValidationError(error)) throw error
-      throw new ValidationError(`${path}.${pathOf(error.path)}`, error.value, error.expected)
+/** Made as they are written; `numberOf` gets the number of the operation of each. */
+function* messagesOf(
+  operations: readonly Numbered[],
+  echo: boolean,
+  numberOf: number[],
+): Generator<NetfilterMessage> {
+  for (const [number, operation] of operations) {
+    const elements =
+      operation.kind === 'elements' ? (operation.object as Inputs['elements']).elements : undefined
+    if (elements === undefined) {
+      numberOf.push(number)
+      yield new OperationMessage(number, operation, echo)
+      continue
+    }
+    // They go in several, because the length of a nest is a u16.
+    let first = 0
+    for (const part of elementParts(elements)) {
+      numberOf.push(number)
+      yield new OperationMessage(number, operation, echo, part, first)
+      first += part.length
     }
   }
-  if (name !== 'elements') {
+}
+
+/** It holds what the caller gave and nothing that is made of it: of 10,000 rules there are 10,000 at once. */
+class OperationMessage implements NetfilterMessage {
+  readonly #number: number
+  readonly #operation: Operation
+  readonly #echo: boolean
+  /** Of elements: some of them, and which of all is the first. */
+  readonly #part: readonly ElementInput[] | undefined
+  readonly #first: number
+
+  constructor(
+    number: number,
+    operation: Operation,
+    echo: boolean,
+    part?: readonly ElementInput[],
+    first = 0,
+  ) {
+    this.#number = number
+    this.#operation = operation
+    this.#echo = echo
+    this.#part = part
+    this.#first = first
+  }
+
+  get #kind(): Kind {
+    return kinds[this.#operation.kind]
+  }
+
+  get operation(): string {
+    return nameOf(this.#operation)
+  }
+
+  get object(): Inputs[KindName] {
+    return this.#operation.object
+  }
+
+  get message(): number {
+    const { messages } = this.#kind
+    const { verb } = this.#operation
+    if (verb === 'destroy') return messages.destroy
+    return verb === 'delete' || verb === 'flush' ? messages.delete : messages.new
+  }
+
+  get flags(): number {
+    const { verb, kind } = this.#operation
+    const append = verb === 'add' && kind === 'rule' ? NLM_F_APPEND : 0
+    return flagsOf[verb] | append | (this.#echo ? NLM_F_ECHO : 0)
+  }
+
+  get family(): Family {
+    return this.object.family
+  }
+
+  get table(): AttributeTable {
+    return this.#kind.table
+  }
+
+  get record(): object {
+    const { verb, kind, object } = this.#operation
+    if (this.#part !== undefined) return this.#kind.record({ ...object, elements: this.#part })
     // What was read may be sent again: a handle is given out by the kernel, and names what is there already.
-    yield { ...base, record: recordOf(makes.has(verb) ? { ...object, handle: undefined } : object) }
-    return
+    const isGivenOut =
+      kind !== 'elements' && makes.has(verb) && 'handle' in object && object.handle !== undefined
+    return this.#kind.record(isGivenOut ? { ...object, handle: undefined } : object)
   }
-  const { elements, ...where } = object as Inputs['elements']
-  if (elements === undefined) {
-    yield { ...base, record: recordOf(where) }
-    return
+
+  /** Where the operation stands among the caller's. */
+  get path(): string {
+    return `operations[${this.#number}].${this.#operation.kind}`
   }
-  let first = 0
-  for (const part of elementParts(elements)) {
-    const from = first
-    const numbered = (inner: string): string =>
-      inner.replace(/^elements\[(\d+)\]/, (_, index: string) => `elements[${from + Number(index)}]`)
-    yield {
-      ...base,
-      record: recordOf({ ...where, elements: part }, numbered),
-      pathOf: (inner) => numbered(kind.path(inner)),
-    }
-    first += part.length
+
+  pathOf(path: string): string {
+    return this.#kind
+      .path(path)
+      .replace(/^elements\[(\d+)\]/, (_, index: string) => `elements[${this.#first + Number(index)}]`)
+  }
+
+  hint(acknowledged: Acknowledgement): string | undefined {
+    return this.#operation.kind === 'elements' ? elementHint(acknowledged) : undefined
   }
 }
 

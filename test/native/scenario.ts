@@ -33,9 +33,11 @@ const say = (line: string): void => void writeSync(1, `${line}\n`)
 function hang(): void {
   const socket = openNetlink()
   const bytes = request(unanswered(1))
-  socket.exchange(bytes, bytes.length, ExchangeKind.dumps, 600_000).catch((error: unknown) => {
-    say(`rejected: ${String(error)}`)
-  })
+  Promise.resolve(socket.exchange(bytes, bytes.length, ExchangeKind.dumps, 600_000)).catch(
+    (error: unknown) => {
+      say(`rejected: ${String(error)}`)
+    },
+  )
 }
 
 /** A socket with link events of a namespace of its own, and what makes such an event there. */
@@ -83,7 +85,7 @@ const scenarios: Readonly<Record<string, () => Promise<void> | void>> = {
     const inFlight: Promise<{ bytes: Uint8Array }>[] = []
     for (let round = 0; round < 50; round++) {
       const bytes = request(...Array.from({ length: 20 }, (_, index) => dumpLinks(index + 1)))
-      inFlight.push(openNetlink().exchange(bytes, bytes.length, ExchangeKind.dumps, 20_000))
+      inFlight.push(Promise.resolve(openNetlink().exchange(bytes, bytes.length, ExchangeKind.dumps, 20_000)))
       // One that only ever was opened, and one whose buffer outlives it.
       openNetlink()
       const kept = openNetlink().receiveBuffer

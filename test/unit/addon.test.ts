@@ -31,7 +31,7 @@ function exchange(
   kind: keyof typeof ExchangeKind,
   timeoutMilliseconds = 5000,
 ) {
-  return socket.exchange(bytes, bytes.length, ExchangeKind[kind], timeoutMilliseconds)
+  return Promise.resolve(socket.exchange(bytes, bytes.length, ExchangeKind[kind], timeoutMilliseconds))
 }
 
 t.test('a request is answered at once, in the buffer of the socket', async (t) => {
@@ -125,7 +125,8 @@ t.test('dumps are read one after the other, and a message that is none ends by i
 t.test('replies go into memory that is lent for them, or elsewhere if they do not fit', async (t) => {
   const socket = openNetlink()
   const bytes = request(...Array.from({ length: 20 }, (_, index) => dumpLinks(index + 1)))
-  const ask = (into?: Uint8Array) => socket.exchange(bytes, bytes.length, ExchangeKind.dumps, 5000, into)
+  const ask = (into?: Uint8Array) =>
+    Promise.resolve(socket.exchange(bytes, bytes.length, ExchangeKind.dumps, 5000, into))
   const expected = replies((await ask()).bytes)
   const memory = new Uint8Array(1 << 20)
   const lent = memory.subarray(64)
@@ -144,7 +145,7 @@ t.test('replies go into memory that is lent for them, or elsewhere if they do no
   }
   t.throws(() => ask([] as unknown as Uint8Array), { name: 'TypeError' })
   t.strictSame(replies((await ask(lent)).bytes), expected, 'and nothing was sent')
-  const late = socket.exchange(bytes, 0, ExchangeKind.batch, 5000, lent)
+  const late = Promise.resolve(socket.exchange(bytes, 0, ExchangeKind.batch, 5000, lent))
   await t.rejects(late, { code: 'EINVAL' })
   socket.close()
 })

@@ -560,6 +560,39 @@ t.test('an attribute too long for its length field is refused', async (t) => {
   )
 })
 
+t.test('what stands beside the attributes comes first, by either codec', (t) => {
+  const table = attributeTable('PART', {
+    count: attribute(1, 'PART_COUNT', u32),
+    text: attribute(2, 'PART_TEXT', nulString(9)),
+  })
+  const bytes = encoded(table, { count: 3 })
+  const constants = { name: 'counter' }
+  for (const decode of [table.decoderWith(constants), decodeWalking(table, constants)]) {
+    const record = decode(bytes, viewOf(bytes), 0, bytes.length)
+    t.same(record, { name: 'counter', count: 3 })
+    t.same(Object.keys(record)[0], 'name')
+  }
+  t.end()
+})
+
+t.test('names and addresses that are told apart by their bytes alone', (t) => {
+  const table = attributeTable('NAMED', {
+    text: attribute(1, 'NAMED_TEXT', nulString(99)),
+    address: attribute(2, 'NAMED_ADDRESS', ipAddress),
+  })
+  // More than are kept of either, and each of them twice.
+  for (let index = 0; index < 6000; index++) {
+    const number = index % 3000
+    const record = {
+      text: `name-${number}${'x'.repeat(number % 80)}`,
+      address: `10.${number >> 8}.0.${number & 255}`,
+    }
+    if (JSON.stringify(decoded(table, encoded(table, record))) !== JSON.stringify(record)) t.fail(record.text)
+  }
+  t.same(decoded(table, encoded(table, { text: 'a'.repeat(99) })), { text: 'a'.repeat(99) })
+  t.end()
+})
+
 t.test('where code may not be generated, tables are walked', async (t) => {
   const generate = globalThis.Function
   try {

@@ -106,6 +106,33 @@ t.test('every operation that failed is told, and that nothing was done', async (
   ])
 })
 
+t.test('what is asked while a transaction is written comes between, and nothing is mixed up', async (t) => {
+  const { kernel, nftables } = await open(({ type, payload }) =>
+    type === newTable && payload.includes(98) ? { code: 'EEXIST' } : undefined,
+  )
+  const generations: Promise<number>[] = []
+  function* elements() {
+    yield { key: Uint8Array.of(1) }
+    generations.push(nftables.generation())
+    yield { key: Uint8Array.of(2) }
+  }
+  const error = await failure(
+    nftables
+      .transaction()
+      .add('table', { family: 'ip', name: 'a' })
+      .add('elements', { family: 'ip', table: 'a', set: 's', elements: elements() })
+      .create('table', { family: 'ip', name: 'b' })
+      .commit(),
+  )
+  t.ok(isBatchError(error))
+  t.match(error, { failures: [{ index: 2, operation: 'nftables.createTable', error: { code: 'EEXIST' } }] })
+  t.same(await Promise.all(generations), [7])
+  t.same(
+    kernel.requests.map(({ type }) => type),
+    [getGeneration, begin, newTable, (10 << 8) | 12, newTable, end],
+  )
+})
+
 t.test('what is wrong with the whole is told of the whole', async (t) => {
   let code = 'EPERM'
   const { kernel, nftables } = await open((request) => (request.type === begin ? { code } : undefined), false)
