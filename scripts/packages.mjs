@@ -16,6 +16,7 @@ const run = promisify(execFile)
 const programOf = new Map([
   ['busybox-static', 'busybox'],
   ['gcc', 'cc'],
+  ['golang-go', 'go'],
   ['iproute2', 'ip'],
   ['iptables', 'iptables'],
   ['ipvsadm', 'ipvsadm'],
