@@ -44,6 +44,9 @@ export const headers = [
   'linux/xfrm.h',
 ]
 
+/** Numbers that are another program's, with the test that asks it. */
+export const ofOthers = new Map([['nftables/datatypes.js nft.numbers', 'nftables-print.test.ts asks nft']])
+
 const nfInternals = 'net/netfilter/nf_internals.h: bits that CTA_FILTER_*_FLAGS take'
 
 /** Constants that are in a header of the kernel which programs do not get, with the reason. */

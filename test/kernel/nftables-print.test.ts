@@ -7,6 +7,7 @@ import {
   printScript,
   type Transaction,
 } from '../../src/nftables/index.js'
+import { nft } from '../../src/nftables/datatypes.js'
 import { type Header, headers } from '../../src/nftables/print/headers.js'
 import { place, type Place } from './nft.js'
 
@@ -267,4 +268,16 @@ t.test('what comes from elsewhere does not reach a terminal as it is', (t) => {
   })
   t.equal(text, 'counter packets 1 bytes 2 [ unheard ] comment "red \\x1b[31m\\x0aand a line"')
   t.end()
+})
+
+t.test('types have the numbers that nft gives to them', async (t) => {
+  const { nftables, nft: run } = await place(t)
+  const unqualified = new Set(['integer', 'string', 'll_addr', 'ct_label', 'ct_event', 'date', 'hour', 'day'])
+  const names = Object.keys(nft.numbers).filter((name) => !unqualified.has(name))
+  await run(`table ip t {\n${names.map((name) => `set s_${name} { type ${name}; }`).join('\n')}\n}\n`)
+  const numbers = (await nftables.sets()).map(({ name, keyType }) => [name.slice(2), keyType])
+  t.strictSame(
+    Object.fromEntries(numbers),
+    Object.fromEntries(Object.entries(nft.numbers).filter(([name]) => names.includes(name))),
+  )
 })

@@ -126,8 +126,11 @@ kernelTest('a port that leaves its bridge is still a link', {}, async (t, sandbo
     events,
     (event) => event.event === 'made' && event.kind === 'link' && event.object.alias === 'out',
   )
+  // The bridge's own neighbours of multicast groups may go meanwhile.
   t.notOk(
-    told.some(({ event }) => event !== 'made'),
+    told.some(
+      (event) => event.event === 'resynchronise' || (event.event === 'gone' && event.kind === 'link'),
+    ),
     told.map(short).join(', '),
   )
   const masters = told.flatMap((event) =>

@@ -6,6 +6,7 @@
 import { ipProtocols, isIPv4, isIPv6, parseAddress, parsePrefix } from '../../address/index.js'
 import { ValidationError } from '../../errors/index.js'
 import { hostIsLittleEndian } from '../../netlink/index.js'
+import { nft } from '../datatypes.js'
 
 /** A type of data with its values. */
 export interface DataType<Value> {
@@ -24,15 +25,14 @@ export interface DataType<Value> {
 }
 
 function numeric(
-  name: string,
-  number: number,
+  name: keyof typeof nft.numbers,
   bytes: 1 | 2 | 4 | 8,
   order: 'network' | 'host',
 ): DataType<number> {
   const most = bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (bytes * 8) - 1
   return {
     name,
-    number,
+    number: nft.numbers[name],
     bytes,
     order,
     encode(value) {
@@ -69,8 +69,7 @@ function withNames<const Names extends Readonly<Record<string, number>>>(
 }
 
 function address(
-  name: string,
-  number: number,
+  name: keyof typeof nft.numbers,
   bytes: 4 | 16,
   isOfFamily: (text: string) => boolean,
 ): DataType<string> {
@@ -82,7 +81,7 @@ function address(
   }
   return {
     name,
-    number,
+    number: nft.numbers[name],
     bytes,
     order: 'network',
     encode,
@@ -95,48 +94,41 @@ function address(
 }
 
 /** An IPv4 address as text. */
-export const ipv4Addr = address('ipv4_addr', 7, 4, isIPv4)
+export const ipv4Addr = address('ipv4_addr', 4, isIPv4)
 /** An IPv6 address as text. */
-export const ipv6Addr = address('ipv6_addr', 8, 16, isIPv6)
+export const ipv6Addr = address('ipv6_addr', 16, isIPv6)
 /** A port. */
-export const inetService = numeric('inet_service', 13, 2, 'network')
+export const inetService = numeric('inet_service', 2, 'network')
 /** A protocol by name or number. */
-export const inetProto = withNames(numeric('inet_proto', 12, 1, 'network'), ipProtocols)
+export const inetProto = withNames(numeric('inet_proto', 1, 'network'), ipProtocols)
 /** ipv4 or ipv6. */
-export const nfProto = withNames(numeric('nf_proto', 2, 1, 'host'), { ipv4: 2, ipv6: 10 })
+export const nfProto = withNames(numeric('nf_proto', 1, 'host'), nft.names.nf_proto)
 /** What a frame carries. */
-export const etherType = withNames(numeric('ether_type', 10, 2, 'network'), {
-  ip: 0x0800,
-  arp: 0x0806,
-  vlan: 0x8100,
-  ip6: 0x86dd,
-})
+export const etherType = withNames(numeric('ether_type', 2, 'network'), nft.names.ether_type)
+/** What a message of ICMP is. */
+export const icmpType = withNames(numeric('icmp_type', 1, 'network'), nft.names.icmp_type)
+/** Why a message of ICMP says that something cannot be reached. */
+export const icmpCode = withNames(numeric('icmp_code', 1, 'network'), nft.names.icmp_code)
+/** What a message of ICMPv6 is. */
+export const icmpv6Type = withNames(numeric('icmpv6_type', 1, 'network'), nft.names.icmpv6_type)
+/** Why a message of ICMPv6 says that something cannot be reached. */
+export const icmpv6Code = withNames(numeric('icmpv6_code', 1, 'network'), nft.names.icmpv6_code)
 /** A mark: 32 bits. */
-export const mark = numeric('mark', 19, 4, 'host')
+export const mark = numeric('mark', 4, 'host')
 /** A number of 32 bits of the host. */
-export const integer32 = numeric('integer', 4, 4, 'host')
+export const integer32 = numeric('integer', 4, 'host')
 /** A number of 8 bits. */
-export const byte = numeric('integer', 4, 1, 'network')
+export const byte = numeric('integer', 1, 'network')
 /** A number of 16 bits. */
-export const short = numeric('integer', 4, 2, 'network')
+export const short = numeric('integer', 2, 'network')
 /** The index of an interface. */
-export const ifaceIndex = numeric('iface_index', 20, 4, 'host')
+export const ifaceIndex = numeric('iface_index', 4, 'host')
 /** A user. */
-export const uid = numeric('uid', 24, 4, 'host')
+export const uid = numeric('uid', 4, 'host')
 /** A group. */
-export const gid = numeric('gid', 25, 4, 'host')
+export const gid = numeric('gid', 4, 'host')
 /** What kind of address the routing table takes it for. */
-export const fibAddrtype = withNames(numeric('fib_addrtype', 44, 4, 'host'), {
-  unspec: 0,
-  unicast: 1,
-  local: 2,
-  broadcast: 3,
-  anycast: 4,
-  multicast: 5,
-  blackhole: 6,
-  unreachable: 7,
-  prohibit: 8,
-})
+export const fibAddrtype = withNames(numeric('fib_addrtype', 4, 'host'), nft.names.fib_addrtype)
 
 /** Bits that are looked for one by one. */
 export interface FlagType<Name extends string> extends DataType<Name | number> {
@@ -150,41 +142,18 @@ function flags<const Names extends Readonly<Record<string, number>>>(
   return { ...withNames(type, names), isFlags: true }
 }
 /** `enum ip_conntrack_info` as bits (NF_CT_STATE_BIT). */
-export const ctState = flags(numeric('ct_state', 26, 4, 'host'), {
-  invalid: 1,
-  established: 2,
-  related: 4,
-  new: 8,
-  untracked: 64,
-})
+export const ctState = flags(numeric('ct_state', 4, 'host'), nft.names.ct_state)
 /** `enum ip_conntrack_status`. */
-export const ctStatus = flags(numeric('ct_status', 28, 4, 'host'), {
-  expected: 1,
-  'seen-reply': 2,
-  assured: 4,
-  confirmed: 8,
-  snat: 16,
-  dnat: 32,
-  dying: 512,
-})
+export const ctStatus = flags(numeric('ct_status', 4, 'host'), nft.names.ct_status)
 /** Flags of TCP. */
-export const tcpFlag = flags(numeric('tcp_flag', 30, 1, 'network'), {
-  fin: 1,
-  syn: 2,
-  rst: 4,
-  psh: 8,
-  ack: 16,
-  urg: 32,
-  ecn: 64,
-  cwr: 128,
-})
+export const tcpFlag = flags(numeric('tcp_flag', 1, 'network'), nft.names.tcp_flag)
 
 const encoder = new TextEncoder()
 
 /** A name of an interface; with a `*` at its end, all that begin so. */
 export const ifname: DataType<string> = {
   name: 'ifname',
-  number: 41,
+  number: nft.numbers.ifname,
   bytes: 16,
   order: 'host',
   encode(value) {

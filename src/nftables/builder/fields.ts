@@ -23,6 +23,10 @@ import {
   short,
   tcpFlag,
   gid,
+  icmpCode,
+  icmpType,
+  icmpv6Code,
+  icmpv6Type,
   uid,
 } from './datatypes.js'
 import { boundsOf, inNetworkOrder, type IntervalOf, maskOf } from './intervals.js'
@@ -347,13 +351,13 @@ export const th = {
 } as const
 /** ICMP's header. */
 export const icmp = {
-  type: payload('transport', 0, byte, onIp, { on: 'transport', protocol: 1 }),
-  code: payload('transport', 1, byte, onIp, { on: 'transport', protocol: 1 }),
+  type: payload('transport', 0, icmpType, onIp, { on: 'transport', protocol: 1 }),
+  code: payload('transport', 1, icmpCode, onIp, { on: 'transport', protocol: 1 }),
 } as const
 /** ICMPv6's header. */
 export const icmpv6 = {
-  type: payload('transport', 0, byte, onIp6, { on: 'transport', protocol: 58 }),
-  code: payload('transport', 1, byte, onIp6, { on: 'transport', protocol: 58 }),
+  type: payload('transport', 0, icmpv6Type, onIp6, { on: 'transport', protocol: 58 }),
+  code: payload('transport', 1, icmpv6Code, onIp6, { on: 'transport', protocol: 58 }),
 } as const
 
 type MetaKey = (ExpressionInput & { readonly name: 'meta' })['key']

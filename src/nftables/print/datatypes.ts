@@ -4,6 +4,7 @@
  * at it.
  */
 import { formatAddress } from '../../address/index.js'
+import { nft } from '../datatypes.js'
 import { ipProtocolNames } from './protocols.js'
 
 /** What prints values of one type. */
@@ -38,6 +39,7 @@ export interface Wording extends Names {
   readonly isNumeric?: boolean | undefined
 }
 
+const { names } = nft
 type Symbols = Readonly<Record<string, number>>
 
 const decimal = (value: bigint): string => String(value)
@@ -48,14 +50,14 @@ const plainHexadecimal = (value: bigint): string => `0x${value.toString(16)}`
 
 type Text = PrintedType['text']
 /** What has no name is written as a number. */
-function symbols(names: Symbols, otherwise: Text = decimal): Text {
+function symbols(given: Symbols, otherwise: Text = decimal): Text {
   const byNumber = new Map<number, string>()
-  for (const [name, number] of Object.entries(names)) if (!byNumber.has(number)) byNumber.set(number, name)
+  for (const [name, number] of Object.entries(given)) if (!byNumber.has(number)) byNumber.set(number, name)
   return (value, bits, host) =>
     (host.isNumeric === true ? undefined : byNumber.get(Number(value))) ?? otherwise(value, bits, host)
 }
-function flagsText(names: Symbols): Text {
-  const bits = Object.entries(names).sort(([, a], [, b]) => a - b)
+function flagsText(given: Symbols): Text {
+  const bits = Object.entries(given).sort(([, a], [, b]) => a - b)
   return (value) => {
     let rest = value
     const found: string[] = []
@@ -71,14 +73,13 @@ function flagsText(names: Symbols): Text {
 
 type Rest = Partial<Omit<PrintedType, 'name' | 'number' | 'order' | 'text'>>
 function type(
-  number: number,
-  name: string,
+  name: keyof typeof nft.numbers,
   order: PrintedType['order'],
   bytes: number,
   text: Text = decimal,
   rest: Rest = {},
 ): PrintedType {
-  return { name, number, order, text, ...(bytes === 0 ? {} : { bytes }), ...rest }
+  return { name, number: nft.numbers[name], order, text, ...(bytes === 0 ? {} : { bytes }), ...rest }
 }
 
 const quoted = (text: string): string => `"${text}"`
@@ -153,194 +154,48 @@ const hourText: Text = (value) => {
   return quoted(`${two(hours)}:${two(minutes)}${rest === 0 ? '' : `:${two(rest)}`}`)
 }
 
-const ctStates = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 }
-const ctStatuses = { expected: 1, 'seen-reply': 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 }
-const tcpFlags = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32, ecn: 64, cwr: 128 }
-const ctEvents = {
-  new: 1,
-  related: 2,
-  destroy: 4,
-  reply: 8,
-  assured: 0x10,
-  protoinfo: 0x20,
-  helper: 0x40,
-  mark: 0x80,
-  seqadj: 0x100,
-  secmark: 0x200,
-  label: 0x400,
-}
-
-/** Codes of ICMP's unreachable messages, which `reject` has too. */
-export const icmpCodes = {
-  'net-unreachable': 0,
-  'host-unreachable': 1,
-  'prot-unreachable': 2,
-  'port-unreachable': 3,
-  'frag-needed': 4,
-  'net-prohibited': 9,
-  'host-prohibited': 10,
-  'admin-prohibited': 13,
-}
-export const icmpv6Codes = {
-  'no-route': 0,
-  'admin-prohibited': 1,
-  'addr-unreachable': 3,
-  'port-unreachable': 4,
-  'policy-fail': 5,
-  'reject-route': 6,
-}
-export const icmpxCodes = {
-  'no-route': 0,
-  'port-unreachable': 1,
-  'host-unreachable': 2,
-  'admin-prohibited': 3,
-}
-
 /** Every type, by the name that this file has for it. */
 export const types = {
-  nfProto: type(2, 'nf_proto', 'host', 1, symbols({ ipv4: 2, ipv6: 10 })),
-  integer: type(4, 'integer', 'network', 0),
-  hostInteger: type(4, 'integer', 'host', 0),
+  nfProto: type('nf_proto', 'host', 1, symbols(names.nf_proto)),
+  integer: type('integer', 'network', 0),
+  hostInteger: type('integer', 'host', 0),
   /** Of bytes that have no name. */
-  raw: type(4, 'integer', 'network', 0, plainHexadecimal),
-  string: type(5, 'string', 'network', 0, stringText, { isText: true }),
-  lladdr: type(6, 'll_addr', 'network', 0, hardwareText),
-  ipv4: type(7, 'ipv4_addr', 'network', 4, addressText, { hasPrefixes: true }),
-  ipv6: type(8, 'ipv6_addr', 'network', 16, addressText, { hasPrefixes: true }),
-  ether: type(9, 'ether_addr', 'network', 6, hardwareText),
-  etherType: type(
-    10,
-    'ether_type',
-    'network',
-    2,
-    symbols({ ip: 0x0800, arp: 0x0806, ip6: 0x86dd, '8021q': 0x8100, '8021ad': 0x88a8 }, hexadecimal),
-  ),
-  arpOperation: type(
-    11,
-    'arp_op',
-    'network',
-    2,
-    symbols({ request: 1, reply: 2, rrequest: 3, rreply: 4, inrequest: 8, inreply: 9, nak: 10 }),
-  ),
-  protocol: type(12, 'inet_proto', 'network', 1, symbols(ipProtocolNames)),
-  port: type(13, 'inet_service', 'network', 2),
-  icmpType: type(
-    14,
-    'icmp_type',
-    'network',
-    1,
-    symbols({
-      'echo-reply': 0,
-      'destination-unreachable': 3,
-      'source-quench': 4,
-      redirect: 5,
-      'echo-request': 8,
-      'router-advertisement': 9,
-      'router-solicitation': 10,
-      'time-exceeded': 11,
-      'parameter-problem': 12,
-      'timestamp-request': 13,
-      'timestamp-reply': 14,
-      'info-request': 15,
-      'info-reply': 16,
-      'address-mask-request': 17,
-      'address-mask-reply': 18,
-    }),
-  ),
-  tcpFlags: type(15, 'tcp_flag', 'network', 1, flagsText(tcpFlags), { flags: tcpFlags }),
-  dccpType: type(
-    16,
-    'dccp_pkttype',
-    'network',
-    1,
-    symbols({
-      request: 0,
-      response: 1,
-      data: 2,
-      ack: 3,
-      dataack: 4,
-      closereq: 5,
-      close: 6,
-      reset: 7,
-      sync: 8,
-      syncack: 9,
-    }),
-  ),
-  mobilityType: type(
-    17,
-    'mh_type',
-    'network',
-    1,
-    symbols({
-      'binding-refresh-request': 0,
-      'home-test-init': 1,
-      'careof-test-init': 2,
-      'home-test': 3,
-      'careof-test': 4,
-      'binding-update': 5,
-      'binding-acknowledgement': 6,
-      'binding-error': 7,
-      'fast-binding-update': 8,
-      'fast-binding-acknowledgement': 9,
-      'fast-binding-advertisement': 10,
-      'experimental-mobility-header': 11,
-      'home-agent-switch-message': 12,
-    }),
-  ),
+  raw: type('integer', 'network', 0, plainHexadecimal),
+  string: type('string', 'network', 0, stringText, { isText: true }),
+  lladdr: type('ll_addr', 'network', 0, hardwareText),
+  ipv4: type('ipv4_addr', 'network', 4, addressText, { hasPrefixes: true }),
+  ipv6: type('ipv6_addr', 'network', 16, addressText, { hasPrefixes: true }),
+  ether: type('ether_addr', 'network', 6, hardwareText),
+  etherType: type('ether_type', 'network', 2, symbols(names.ether_type, hexadecimal)),
+  arpOperation: type('arp_op', 'network', 2, symbols(names.arp_op)),
+  protocol: type('inet_proto', 'network', 1, symbols(Object.fromEntries(ipProtocolNames))),
+  port: type('inet_service', 'network', 2),
+  icmpType: type('icmp_type', 'network', 1, symbols(names.icmp_type)),
+  tcpFlags: type('tcp_flag', 'network', 1, flagsText(names.tcp_flag), { flags: names.tcp_flag }),
+  dccpType: type('dccp_pkttype', 'network', 1, symbols(names.dccp_pkttype)),
+  mobilityType: type('mh_type', 'network', 1, symbols(names.mh_type)),
   /** Milliseconds. */
-  time: type(18, 'time', 'host', 4, (value, _, { isNumeric }) =>
+  time: type('time', 'host', 4, (value, _, { isNumeric }) =>
     isNumeric === true ? `${value / 1000n}s` : durationText(value),
   ),
-  mark: type(19, 'mark', 'host', 4, hexadecimal, { hasPrefixes: true }),
-  interfaceIndex: type(20, 'iface_index', 'host', 4, interfaceText),
-  interfaceType: type(
-    21,
-    'iface_type',
-    'host',
-    2,
-    symbols({ ether: 1, ppp: 0x200, ipip: 0x300, ipip6: 0x301, loopback: 0x304, sit: 0x308, ipgre: 0x30a }),
-  ),
-  realm: type(22, 'realm', 'host', 4, symbols({ '"cosmos"': 0 })),
-  classid: type(23, 'classid', 'host', 4, (value) =>
+  mark: type('mark', 'host', 4, hexadecimal, { hasPrefixes: true }),
+  interfaceIndex: type('iface_index', 'host', 4, interfaceText),
+  interfaceType: type('iface_type', 'host', 2, symbols(names.iface_type)),
+  realm: type('realm', 'host', 4, symbols(names.realm)),
+  classid: type('classid', 'host', 4, (value) =>
     value === 0xffff_ffffn
       ? 'root'
       : value === 0n
         ? 'none'
         : `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`,
   ),
-  uid: type(24, 'uid', 'host', 4),
-  gid: type(25, 'gid', 'host', 4),
-  ctState: type(26, 'ct_state', 'host', 4, flagsText(ctStates), { flags: ctStates }),
-  ctDirection: type(27, 'ct_dir', 'host', 1, symbols({ original: 0, reply: 1 })),
-  ctStatus: type(28, 'ct_status', 'host', 4, flagsText(ctStatuses), { flags: ctStatuses }),
-  icmpv6Type: type(
-    29,
-    'icmpv6_type',
-    'network',
-    1,
-    symbols({
-      'destination-unreachable': 1,
-      'packet-too-big': 2,
-      'time-exceeded': 3,
-      'parameter-problem': 4,
-      'echo-request': 128,
-      'echo-reply': 129,
-      'mld-listener-query': 130,
-      'mld-listener-report': 131,
-      'mld-listener-done': 132,
-      'nd-router-solicit': 133,
-      'nd-router-advert': 134,
-      'nd-neighbor-solicit': 135,
-      'nd-neighbor-advert': 136,
-      'nd-redirect': 137,
-      'router-renumbering': 138,
-      'ind-neighbor-solicit': 141,
-      'ind-neighbor-advert': 142,
-      'mld2-listener-report': 143,
-    }),
-  ),
+  uid: type('uid', 'host', 4),
+  gid: type('gid', 'host', 4),
+  ctState: type('ct_state', 'host', 4, flagsText(names.ct_state), { flags: names.ct_state }),
+  ctDirection: type('ct_dir', 'host', 1, symbols(names.ct_dir)),
+  ctStatus: type('ct_status', 'host', 4, flagsText(names.ct_status), { flags: names.ct_status }),
+  icmpv6Type: type('icmpv6_type', 'network', 1, symbols(names.icmpv6_type)),
   ctLabel: type(
-    30,
     'ct_label',
     'host',
     16,
@@ -351,103 +206,32 @@ export const types = {
     },
     { flags: {} },
   ),
-  packetType: type(31, 'pkt_type', 'host', 1, symbols({ host: 0, broadcast: 1, multicast: 2, other: 3 })),
-  icmpCode: type(32, 'icmp_code', 'network', 1, symbols(icmpCodes)),
-  icmpv6Code: type(33, 'icmpv6_code', 'network', 1, symbols(icmpv6Codes)),
-  icmpxCode: type(34, 'icmpx_code', 'network', 1, symbols(icmpxCodes)),
-  deviceGroup: type(35, 'devgroup', 'host', 4, symbols({ '"default"': 0 }), { hasPrefixes: true }),
+  packetType: type('pkt_type', 'host', 1, symbols(names.pkt_type)),
+  icmpCode: type('icmp_code', 'network', 1, symbols(names.icmp_code)),
+  icmpv6Code: type('icmpv6_code', 'network', 1, symbols(names.icmpv6_code)),
+  icmpxCode: type('icmpx_code', 'network', 1, symbols(names.icmpx_code)),
+  deviceGroup: type('devgroup', 'host', 4, symbols(names.devgroup), { hasPrefixes: true }),
   dscp: type(
-    36,
     'dscp',
     'network',
     1,
-    symbols(
-      {
-        cs0: 0,
-        lephb: 1,
-        cs1: 8,
-        af11: 10,
-        af12: 12,
-        af13: 14,
-        cs2: 16,
-        af21: 18,
-        af22: 20,
-        af23: 22,
-        cs3: 24,
-        af31: 26,
-        af32: 28,
-        af33: 30,
-        cs4: 32,
-        af41: 34,
-        af42: 36,
-        af43: 38,
-        cs5: 40,
-        va: 44,
-        ef: 46,
-        cs6: 48,
-        cs7: 56,
-      },
-      (value) => hexadecimal(value, 8),
-    ),
+    symbols(names.dscp, (value) => hexadecimal(value, 8)),
   ),
   ecn: type(
-    37,
     'ecn',
     'network',
     1,
-    symbols({ 'not-ect': 0, ect1: 1, ect0: 2, ce: 3 }, (value) => hexadecimal(value, 8)),
+    symbols(names.ecn, (value) => hexadecimal(value, 8)),
   ),
-  addressType: type(
-    38,
-    'fib_addrtype',
-    'host',
-    4,
-    symbols({
-      unspec: 0,
-      unicast: 1,
-      local: 2,
-      broadcast: 3,
-      anycast: 4,
-      multicast: 5,
-      blackhole: 6,
-      unreachable: 7,
-      prohibit: 8,
-    }),
-  ),
-  boolean: type(39, 'boolean', 'host', 1, symbols({ missing: 0, exists: 1 })),
-  ctEvent: type(40, 'ct_event', 'host', 4, flagsText(ctEvents), { flags: ctEvents }),
-  interfaceName: type(41, 'ifname', 'network', 16, stringText, { isText: true }),
-  igmpType: type(
-    42,
-    'igmp_type',
-    'network',
-    1,
-    symbols({
-      'membership-query': 0x11,
-      'membership-report-v1': 0x12,
-      'membership-report-v2': 0x16,
-      'leave-group': 0x17,
-      'membership-report-v3': 0x22,
-    }),
-  ),
-  date: type(43, 'time', 'host', 8, dateText),
-  hour: type(44, 'hour', 'host', 4, hourText),
-  day: type(
-    45,
-    'day',
-    'host',
-    1,
-    symbols({
-      '"Sunday"': 0,
-      '"Monday"': 1,
-      '"Tuesday"': 2,
-      '"Wednesday"': 3,
-      '"Thursday"': 4,
-      '"Friday"': 5,
-      '"Saturday"': 6,
-    }),
-  ),
-  cgroupv2: type(46, 'cgroupsv2', 'host', 8),
+  addressType: type('fib_addrtype', 'host', 4, symbols(names.fib_addrtype)),
+  boolean: type('boolean', 'host', 1, symbols(names.boolean)),
+  ctEvent: type('ct_event', 'host', 4, flagsText(names.ct_event), { flags: names.ct_event }),
+  interfaceName: type('ifname', 'network', 16, stringText, { isText: true }),
+  igmpType: type('igmp_type', 'network', 1, symbols(names.igmp_type)),
+  date: type('date', 'host', 8, dateText),
+  hour: type('hour', 'host', 4, hourText),
+  day: type('day', 'host', 1, symbols(names.day)),
+  cgroupv2: type('cgroupsv2', 'host', 8),
 } as const satisfies Readonly<Record<string, PrintedType>>
 
 const byNumber = new Map<number, PrintedType>()

@@ -1,14 +1,7 @@
 /** What a rule does with a packet: `snat to 10.0.0.1`, `add @seen { ip saddr }`, `meta mark set 0x1`. */
 import type { Expression } from '../expressions/index.js'
-import {
-  durationText,
-  icmpCodes,
-  icmpv6Codes,
-  icmpxCodes,
-  numberOf,
-  type PrintedType,
-  types,
-} from './datatypes.js'
+import { durationText, numberOf, type PrintedType, types } from './datatypes.js'
+import { nft } from '../datatypes.js'
 import { exthdrNamed, loadNamed, named, type Named } from './fields.js'
 import { type Phrases, unsaid } from './phrases.js'
 import { dataOf } from './sets.js'
@@ -114,11 +107,13 @@ export class Statements {
     const of = (codes: Readonly<Record<string, number>>): string =>
       Object.keys(codes).find((name) => codes[name] === icmpCode) ?? String(icmpCode)
     if (type === 'icmpx') {
-      return icmpCode === icmpxCodes['port-unreachable'] ? 'reject' : `reject with icmpx ${of(icmpxCodes)}`
+      return icmpCode === nft.names.icmpx_code['port-unreachable']
+        ? 'reject'
+        : `reject with icmpx ${of(nft.names.icmpx_code)}`
     }
     const isSix = family === 'ip6' || (family !== 'ip' && this.#phrases.context.network === 'ip6')
     this.#phrases.context.useNetwork()
-    const codes: Readonly<Record<string, number>> = isSix ? icmpv6Codes : icmpCodes
+    const codes: Readonly<Record<string, number>> = isSix ? nft.names.icmpv6_code : nft.names.icmp_code
     if (icmpCode === codes['port-unreachable'] && (family === 'ip' || family === 'ip6')) return 'reject'
     return `reject with ${isSix ? 'icmpv6' : 'icmp'} ${of(codes)}`
   }
