@@ -15,7 +15,15 @@ import { readInfo } from '../../src/ipvs/info.js'
 import { Ipvs, type IpvsOperation } from '../../src/ipvs/index.js'
 import { IPVS_GENL_NAME, IPVS_GENL_VERSION, tables as ipvsTables } from '../../src/ipvs/wire.js'
 import { Connection, forEachMessage, type Transport, viewOf } from '../../src/netlink/index.js'
-import { formatRule, Nftables, type Rule } from '../../src/nftables/index.js'
+import {
+  type Family,
+  formatRule,
+  Nftables,
+  type NftSet,
+  printRule,
+  printRuleset,
+  type Rule,
+} from '../../src/nftables/index.js'
 import { kinds } from '../../src/nftables/kinds.js'
 import { MergedSet } from '../../src/nftables/merging.js'
 import { readObject as readNftObject } from '../../src/nftables/reading.js'
@@ -254,7 +262,7 @@ const someElements = {
 
 /** Rules that were read are printed, too: whatever is in them has words. */
 async function printed(rules: Promise<readonly Rule[]>): Promise<readonly string[]> {
-  return (await rules).map(formatRule)
+  return (await rules).flatMap((rule) => [formatRule(rule), printRule(rule)])
 }
 
 async function throughNftables(): Promise<void> {
@@ -276,7 +284,7 @@ async function throughNftables(): Promise<void> {
     [() => nftables.objects(), nftObjects],
     [() => nftables.resetObjects(), nftObjects],
     [() => nftables.flowtables(), nftFlowtables],
-    [() => nftables.ruleset(), pick(ofRulesets)],
+    [async () => printRuleset(await nftables.ruleset()), pick(ofRulesets)],
     [() => change.commit({ echo: true }), pick([nftTables, nftRules])],
     [() => change.check(), nftTables],
     [() => change.destroy('table', { family: 'inet', name: 'u' }).commit(), nftTables],
@@ -356,6 +364,23 @@ export function throughEvents(): Uint8Array {
   return bytes
 }
 
+/** One that the rule speaks of, with any types. */
+function hostileSet(family: Family, { table, expressions = [] }: Rule): NftSet {
+  const name =
+    expressions.map((one) => (one as { readonly set?: string }).set).find((set) => set !== undefined) ?? 's'
+  return {
+    family,
+    table,
+    name,
+    flags: pick([['anonymous'], ['anonymous', 'interval'], ['anonymous', 'map'], []] as const),
+    keyType: random(1 << 18),
+    keyLength: random(80),
+    dataType: pick([undefined, random(1 << 12), 0xffff_ff00]),
+    dataLength: random(80),
+    userData: attributesOf(nftWire.element),
+  }
+}
+
 /** What other programs keep with objects, and rules and intervals of which anything may be missing. */
 export function throughWords(): Uint8Array {
   const bytes = attributesOf(pick([nftWire.rule, nftWire.elements]))
@@ -364,7 +389,11 @@ export function throughWords(): Uint8Array {
   const [rule, elements] = [nftWire.rule, nftWire.elements].map(
     (table) => () => table.decode(bytes, viewOf(bytes), 0, bytes.length),
   )
-  formatRule(kinds.rule.read('inet', rule!()))
-  new MergedSet(kinds.elements.read('inet', elements!()).elements).delete([], true)
+  const family = pick(['inet', 'ip', 'ip6', 'bridge', 'netdev', 'arp'] as const)
+  const readRule = kinds.rule.read(family, rule!())
+  formatRule(readRule)
+  const readElements = kinds.elements.read(family, elements!())
+  new MergedSet(readElements.elements).delete([], true)
+  printRule(readRule, { known: { sets: [hostileSet(family, readRule)], elements: [readElements] } })
   return bytes
 }
