@@ -1,8 +1,8 @@
 /** Of a slice. Timers and sockets wait no longer than this, and a turn of the loop costs little beside it. */
-const sliceMilliseconds = 8
+const sliceMilliseconds = 5
 /** Work goes on for about so long between two looks at the clock: in user-mode Linux each is a system call. */
 const unseenMilliseconds = 0.5
-const fewestSteps = 8
+const fewestSteps = 1
 const mostSteps = 1024
 
 /**

@@ -17,6 +17,7 @@ import {
 } from '../netlink/index.js'
 import type { Commit, CommitFailure, CommitOptions, Netfilter, NetfilterMessage } from '../nfnetlink/index.js'
 import type { Family } from './hooks.js'
+import { nextSetId } from './ids.js'
 import { type ElementInput, type Inputs, type Kind, type KindName, kinds, type Outputs } from './kinds.js'
 import { MergedSet } from './merging.js'
 import { type ReadObject, readObject } from './reading.js'
@@ -515,10 +516,13 @@ class OperationMessage implements NetfilterMessage {
   get record(): object {
     const { verb, kind, object } = this.#operation
     if (this.#part !== undefined) return this.#kind.record({ ...object, elements: this.#part })
+    if (!makes.has(verb)) return this.#kind.record(object)
+    const { handle, id } = object as { readonly handle?: number; readonly id?: number }
+    // The kernel takes no new set without a number.
+    if (kind === 'set' && id === undefined)
+      return this.#kind.record({ ...object, handle: undefined, id: nextSetId() })
     // What was read may be sent again: a handle is given out by the kernel, and names what is there already.
-    const isGivenOut =
-      kind !== 'elements' && makes.has(verb) && 'handle' in object && object.handle !== undefined
-    return this.#kind.record(isGivenOut ? { ...object, handle: undefined } : object)
+    return this.#kind.record(handle === undefined ? object : { ...object, handle: undefined })
   }
 
   /** Where the operation stands among the caller's. */

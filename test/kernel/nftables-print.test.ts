@@ -161,7 +161,6 @@ t.test('a transaction is printed as a script that makes the same', async (t) => 
       .add('set', {
         ...at,
         name: 's',
-        id: 1,
         keyType: 7,
         keyLength: 4,
         flags: ['interval', 'timeout'],

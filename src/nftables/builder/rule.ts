@@ -1,6 +1,7 @@
 /** A rule as it is being built: its expressions, and the anonymous sets that they refer to. */
 import type { ExpressionInput } from '../expressions/index.js'
 import type { Family } from '../hooks.js'
+import { nextSetId } from '../ids.js'
 import type { ElementInput, SetInput } from '../kinds.js'
 import type { Transaction } from '../transaction.js'
 import { byte, type DataType, registerBytes, short } from './datatypes.js'
@@ -30,8 +31,6 @@ export interface Place {
   /** What `nft` shows beside it. */
   readonly comment?: string | undefined
 }
-
-let lastSetId = 0
 
 interface Comparison {
   readonly load: ExpressionInput
@@ -124,7 +123,7 @@ export class RuleBuilder {
     elements: readonly ElementInput[],
   ): { readonly set: string; readonly setId: number } {
     const { family, table } = this.place
-    const id = (lastSetId = (lastSetId % 0x7fff_fffe) + 1)
+    const id = nextSetId()
     const isMap = set.dataType !== undefined
     const name = isMap ? '__map%d' : '__set%d'
     const flags = [...new Set([...(set.flags ?? []), 'anonymous' as const, 'constant' as const])]

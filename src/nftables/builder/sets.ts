@@ -1,6 +1,7 @@
 /** Sets and maps with a name, typed by their keys: a field of another type does not compile. */
 import { ValidationError } from '../../errors/index.js'
 import type { Family } from '../hooks.js'
+import { nextSetId } from '../ids.js'
 import type { ElementInput, ElementsInput, SetInput } from '../kinds.js'
 import { mostCommentBytes, type SetByteOrder, setUserData } from '../userdata.js'
 import type { DataType } from './datatypes.js'
@@ -47,11 +48,6 @@ export interface SetPlace {
   readonly name: string
 }
 
-/** Numbers of sets within a transaction; those of anonymous sets are below. */
-const firstId = 0x4000_0000
-const mostId = 0x7fff_ffff
-let lastId = firstId
-
 /** A set of keys; with the flag `interval`, of ranges and prefixes of them. */
 export class NamedSet<Key> {
   /** Where it is. */
@@ -84,7 +80,7 @@ export class NamedSet<Key> {
     if (setUserData({ comment }) === undefined) {
       throw new ValidationError('comment', comment, `at most ${mostCommentBytes} bytes without NUL`)
     }
-    this.#id = lastId = lastId === mostId ? firstId : lastId + 1
+    this.#id = nextSetId()
   }
 
   /** Whether it holds ranges and prefixes, too. */
