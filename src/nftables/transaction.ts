@@ -271,7 +271,10 @@ export class Transaction {
   }
 
   #put<K extends KindName>(verb: Verb, kind: K, object: Inputs[K]): this {
-    this.#operations.push({ verb, kind, object })
+    const { elements } = object as Partial<Inputs['elements']>
+    // They are gone through each time that it is sent: for a check, and where the kernel knows no destroy.
+    const isOnce = kind === 'elements' && elements !== undefined && !Array.isArray(elements)
+    this.#operations.push({ verb, kind, object: isOnce ? { ...object, elements: [...elements] } : object })
     return this
   }
 

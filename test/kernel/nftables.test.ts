@@ -321,3 +321,17 @@ t.test(`${elementCount} elements go in parts, and come back`, async (t) => {
   await nftables.transaction().flush('set', { family, table: 't', name: 'm' }).commit()
   t.equal((await nftables.elements({ family, table: 't', name: 'm' })).elements.length, 0)
 })
+
+t.test('elements that can be gone through once are sent each time', async (t) => {
+  const { nftables } = await place(t)
+  const set = { family: 'ip', table: 't', name: 's', keyType: 7, keyLength: 4 } as const
+  await nftables.transaction().add('table', { family: 'ip', name: 't' }).add('set', set).commit()
+  const elements = [1, 2, 3].map((last) => ({ key: Uint8Array.of(10, 0, 0, last) }))
+  const transaction = nftables
+    .transaction()
+    .add('elements', { family: 'ip', table: 't', set: 's', elements: elements.values() })
+  await transaction.check()
+  t.equal((await nftables.elements(set)).elements.length, 0)
+  await transaction.commit()
+  t.equal((await nftables.elements(set)).elements.length, 3)
+})
