@@ -51,6 +51,8 @@ export const nft = {
     cgroupsv2: 46,
   },
   names: {
+    /** Seconds of what limits are counted by. */
+    unit: { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 },
     ct_state: { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 },
     ct_status: { expected: 1, 'seen-reply': 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 },
     tcp_flag: { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32, ecn: 64, cwr: 128 },

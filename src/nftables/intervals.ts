@@ -5,6 +5,7 @@
  */
 import { ValidationError } from '../errors/index.js'
 import type { ElementInput } from './kinds.js'
+import { bytesOf, numberOf } from './numbers.js'
 import { isOpenInterval, openInterval } from './userdata.js'
 
 /** Keys from the first to the last, both included, as numbers in network order. */
@@ -57,14 +58,14 @@ export function elementsOf(
   bytes: number,
   more: Omit<ElementInput, 'key'> = {},
 ): ElementInput[] {
-  const key = toBytes(first, bytes)
+  const key = bytesOf(first, bytes)
   if (last === lastKey(bytes)) {
     // nft tells by it that an interval is open: without it, it shows the first key alone.
     return [first === last ? { ...more, key } : { userData: openInterval(), ...more, key }]
   }
   return [
     { ...more, key },
-    { key: toBytes(last + 1n, bytes), flags: ['interval-end'] },
+    { key: bytesOf(last + 1n, bytes), flags: ['interval-end'] },
   ]
 }
 
@@ -79,7 +80,7 @@ export function intervalsGiven(elements: readonly ElementInput[]): Stored[] {
   for (const [index, element] of elements.entries()) {
     const { key } = element
     if (key === undefined) continue
-    const at = toNumber(key)
+    const at = numberOf(key)
     const before = result.at(-1)
     if (!isEnd(element)) result.push({ first: at, last: lastKey(key.length), elements: [element] })
     else if (before?.elements.length === 1) {
@@ -98,7 +99,7 @@ export function intervalsGiven(elements: readonly ElementInput[]): Stored[] {
 export function intervalsStored(elements: readonly ElementInput[]): Stored[] {
   const ordered = elements
     .filter(({ key }) => key !== undefined)
-    .map((element) => ({ element, at: toNumber(element.key!), isEnd: isEnd(element) }))
+    .map((element) => ({ element, at: numberOf(element.key!), isEnd: isEnd(element) }))
     .sort((one, other) =>
       one.at !== other.at ? (one.at < other.at ? -1 : 1) : Number(other.isEnd) - Number(one.isEnd),
     )
@@ -136,21 +137,4 @@ function isEnd({ flags }: ElementInput): boolean {
 
 function lastKey(bytes: number): bigint {
   return (1n << BigInt(bytes * 8)) - 1n
-}
-
-/** A key in network order as a number. */
-export function toNumber(bytes: Uint8Array): bigint {
-  let number = 0n
-  for (const byte of bytes) number = (number << 8n) | BigInt(byte)
-  return number
-}
-
-function toBytes(number: bigint, length: number): Uint8Array {
-  const bytes = new Uint8Array(length)
-  let rest = number
-  for (let index = length - 1; index >= 0; index--) {
-    bytes[index] = Number(rest & 0xffn)
-    rest >>= 8n
-  }
-  return bytes
 }

@@ -343,8 +343,9 @@ function mergingSets(operations: readonly Operation[]): Map<string, SetPlace> {
   for (const { kind, object } of operations) {
     if (kind !== 'elements') continue
     const { family, table, set, elements, autoMerge } = object as Inputs['elements']
+    if (autoMerge !== true || elements === undefined) continue
     const place = { family, table, set }
-    if (autoMerge === true && elements !== undefined) found.set(idOf(place), place)
+    found.set(idOf(place), place)
   }
   return found
 }

@@ -2,11 +2,16 @@
  * User data: what nft keeps with objects and the kernel does not look at. Entries of a type, a length and bytes
  * (libnftnl, include/libnftnl/udata.h); a comment is a string with its NUL.
  */
+import { numberOf } from './numbers.js'
+
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
+/** `enum nftnl_udata_set_types`: NFTNL_UDATA_SET_KEYBYTEORDER, …_DATABYTEORDER, …_MERGE_ELEMENTS, …_KEY_TYPEOF, …. */
+const setEntry = { keyOrder: 0, dataOrder: 1, merge: 2, keyType: 3, dataType: 4, comment: 7 } as const
+
 /** The type of the entry that holds the comment; of sets it is another one. */
-const commentType = { table: 0, chain: 0, rule: 0, set: 7, element: 0, object: 0 } as const
+const commentType = { table: 0, chain: 0, rule: 0, set: setEntry.comment, element: 0, object: 0 } as const
 export type Commented = keyof typeof commentType
 
 /** NFT_USERDATA_MAXLEN, less type, length and NUL. nft takes 128. */
@@ -62,14 +67,10 @@ export function isOpenInterval(userData: Uint8Array): boolean {
 const byteOrders = { none: 0, host: 1, network: 2 } as const
 export type SetByteOrder = keyof typeof byteOrders
 
-/** NFTNL_UDATA_SET_MERGE_ELEMENTS. */
-const mergeType = 2
-
 /** What nft needs to know of a set to print and to change it. */
 export interface SetUserData {
-  /** NFTNL_UDATA_SET_KEYBYTEORDER */
   readonly key?: SetByteOrder | undefined
-  /** Of maps: NFTNL_UDATA_SET_DATABYTEORDER. */
+  /** Of maps. */
   readonly data?: SetByteOrder | undefined
   readonly autoMerge?: boolean | undefined
   readonly comment?: string | undefined
@@ -80,17 +81,36 @@ export function setUserData({ key, data, autoMerge, comment }: SetUserData): Uin
   const text = comment === undefined ? [] : userDataOf('set', comment)
   if (text === undefined) return undefined
   return Uint8Array.from([
-    ...(key === undefined ? [] : numberEntry(0, byteOrders[key])),
-    ...(data === undefined ? [] : numberEntry(1, byteOrders[data])),
-    ...(autoMerge === true ? numberEntry(mergeType, 1) : []),
+    ...(key === undefined ? [] : numberEntry(setEntry.keyOrder, byteOrders[key])),
+    ...(data === undefined ? [] : numberEntry(setEntry.dataOrder, byteOrders[data])),
+    ...(autoMerge === true ? numberEntry(setEntry.merge, 1) : []),
     ...text,
   ])
+}
+
+/** What nft has kept of a set's types. */
+export interface SetDescription {
+  readonly isHostOrder: boolean
+  /** What `typeof` was written behind, as nft keeps it. */
+  readonly key: Uint8Array | undefined
+  /** The same of a map's data. */
+  readonly data: Uint8Array | undefined
+}
+
+export function setDescription(userData: Uint8Array | undefined): SetDescription {
+  const entries = new Map(userData === undefined ? [] : userDataEntries(userData))
+  const order = entries.get(setEntry.keyOrder)
+  return {
+    isHostOrder: order !== undefined && numberOf(order, 'host') === BigInt(byteOrders.host),
+    key: entries.get(setEntry.keyType),
+    data: entries.get(setEntry.dataType),
+  }
 }
 
 /** Whether nft merges what is added to it. */
 export function isAutoMerge(userData: Uint8Array): boolean {
   for (const [type, value] of userDataEntries(userData)) {
-    if (type === mergeType) return value.some((byte) => byte !== 0)
+    if (type === setEntry.merge) return value.some((byte) => byte !== 0)
   }
   return false
 }

@@ -35,6 +35,14 @@ export const userData = bytesOf(1, 256)
  */
 export const register = be32
 
+/** Registers hold four bytes each. */
+export function registerBytes(bytes: number): number {
+  return (bytes + 3) & ~3
+}
+
+/** NFT_DATA_VERDICT: the type of data of maps that have verdicts. */
+export const verdictType = 0xffff_ff00
+
 /** `enum nft_verdicts` and netfilter's own (include/uapi/linux/netfilter.h). */
 const verdictCode = named(sbe32, {
   drop: 0,

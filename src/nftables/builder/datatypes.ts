@@ -7,6 +7,7 @@ import { ipProtocols, isIPv4, isIPv6, parseAddress, parsePrefix } from '../../ad
 import { ValidationError } from '../../errors/index.js'
 import { hostIsLittleEndian } from '../../netlink/index.js'
 import { nft } from '../datatypes.js'
+import { registerBytes } from '../values.js'
 
 /** A type of data with its values. */
 export interface DataType<Value> {
@@ -198,9 +199,4 @@ export type ValueOf<T> = T extends DataType<infer Value> ? Value : never
 /** Whether it is a number that the host has in its own order: intervals of it are kept in network order. */
 export function isHostNumber({ order, bytes }: DataType<never>): boolean {
   return order === 'host' && bytes <= 8
-}
-
-/** Registers hold four bytes each. */
-export function registerBytes(bytes: number): number {
-  return (bytes + 3) & ~3
 }

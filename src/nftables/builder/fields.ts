@@ -1,6 +1,8 @@
 /** What can be asked of a packet: where it is loaded from, and what its values are. */
 import { ValidationError } from '../../errors/index.js'
+import { ipProtocols } from '../../address/index.js'
 import type { ExpressionInput } from '../expressions/index.js'
+import { type Header, headers } from '../print/headers.js'
 import {
   byte,
   concatenated,
@@ -292,72 +294,71 @@ function byteorder(register: number, bytes: number): ExpressionInput {
 const onIp: Dependency = { on: 'network', protocol: 'ip' }
 const onIp6: Dependency = { on: 'network', protocol: 'ip6' }
 
+/** Of whole bytes: what stands within some of them has no name here. */
+function placeOf(header: Header, name: string) {
+  const { offset, length } = header.fields.find((field) => field.name === name)!
+  return { base: header.layer, offset: offset / 8, length: length / 8 }
+}
+
 function payload<Value>(
-  base: 'link' | 'network' | 'transport',
-  offset: number,
+  header: Header,
+  name: string,
   type: DataType<Value>,
   ...needs: readonly Dependency[]
 ): Field<Value> {
-  const length = type.bytes
-  return new Field(
-    type,
-    (destinationRegister) => [{ name: 'payload', destinationRegister, base, offset, length }],
-    needs,
-  )
+  const place = placeOf(header, name)
+  return new Field(type, (destinationRegister) => [{ name: 'payload', destinationRegister, ...place }], needs)
 }
 
 /** IPv4's header. */
 export const ip = {
-  saddr: payload('network', 12, ipv4Addr, onIp),
-  daddr: payload('network', 16, ipv4Addr, onIp),
-  protocol: payload('network', 9, inetProto, onIp),
-  ttl: payload('network', 8, byte, onIp),
+  saddr: payload(headers.ip, 'saddr', ipv4Addr, onIp),
+  daddr: payload(headers.ip, 'daddr', ipv4Addr, onIp),
+  protocol: payload(headers.ip, 'protocol', inetProto, onIp),
+  ttl: payload(headers.ip, 'ttl', byte, onIp),
 } as const
 /** IPv6's header. */
 export const ip6 = {
-  saddr: payload('network', 8, ipv6Addr, onIp6),
-  daddr: payload('network', 24, ipv6Addr, onIp6),
-  nexthdr: payload('network', 6, inetProto, onIp6),
-  hoplimit: payload('network', 7, byte, onIp6),
+  saddr: payload(headers.ip6, 'saddr', ipv6Addr, onIp6),
+  daddr: payload(headers.ip6, 'daddr', ipv6Addr, onIp6),
+  nexthdr: payload(headers.ip6, 'nexthdr', inetProto, onIp6),
+  hoplimit: payload(headers.ip6, 'hoplimit', byte, onIp6),
 } as const
 
-function ports(protocol: number) {
-  const needs: Dependency = { on: 'transport', protocol }
+function ports(header: Header, ...needs: readonly Dependency[]) {
   return {
-    sport: payload('transport', 0, inetService, needs),
-    dport: payload('transport', 2, inetService, needs),
+    sport: payload(header, 'sport', inetService, ...needs),
+    dport: payload(header, 'dport', inetService, ...needs),
   }
 }
-const tcpNeeds: Dependency = { on: 'transport', protocol: 6 }
+const on = (protocol: keyof typeof ipProtocols): Dependency => ({
+  on: 'transport',
+  protocol: ipProtocols[protocol],
+})
 /** TCP's header. */
 export const tcp = {
-  ...ports(6),
+  ...ports(headers.tcp, on('tcp')),
   flags: new FlagField(
     tcpFlag,
-    (destinationRegister) => [
-      { name: 'payload', destinationRegister, base: 'transport', offset: 13, length: 1 },
-    ],
-    [tcpNeeds],
+    (destinationRegister) => [{ name: 'payload', destinationRegister, ...placeOf(headers.tcp, 'flags') }],
+    [on('tcp')],
   ),
 } as const
 /** Ports of UDP. */
-export const udp = ports(17)
+export const udp = ports(headers.udp, on('udp'))
 /** Ports of SCTP. */
-export const sctp = ports(132)
+export const sctp = ports(headers.sctp, on('sctp'))
 /** Of whatever has ports. */
-export const th = {
-  sport: payload('transport', 0, inetService),
-  dport: payload('transport', 2, inetService),
-} as const
+export const th = ports(headers.th)
 /** ICMP's header. */
 export const icmp = {
-  type: payload('transport', 0, icmpType, onIp, { on: 'transport', protocol: 1 }),
-  code: payload('transport', 1, icmpCode, onIp, { on: 'transport', protocol: 1 }),
+  type: payload(headers.icmp, 'type', icmpType, onIp, on('icmp')),
+  code: payload(headers.icmp, 'code', icmpCode, onIp, on('icmp')),
 } as const
 /** ICMPv6's header. */
 export const icmpv6 = {
-  type: payload('transport', 0, icmpv6Type, onIp6, { on: 'transport', protocol: 58 }),
-  code: payload('transport', 1, icmpv6Code, onIp6, { on: 'transport', protocol: 58 }),
+  type: payload(headers.icmpv6, 'type', icmpv6Type, onIp6, on('icmpv6')),
+  code: payload(headers.icmpv6, 'code', icmpv6Code, onIp6, on('icmpv6')),
 } as const
 
 type MetaKey = (ExpressionInput & { readonly name: 'meta' })['key']

@@ -1,9 +1,11 @@
 /** Intervals as a program writes them: a value, a range, a prefix. */
 import { ValidationError } from '../../errors/index.js'
 import { hostIsLittleEndian } from '../../netlink/index.js'
-import { type Interval as KeyInterval, elementsOf, toNumber, union } from '../intervals.js'
+import { type Interval as KeyInterval, elementsOf, union } from '../intervals.js'
 import type { ElementInput } from '../kinds.js'
-import { type DataType, isHostNumber, registerBytes } from './datatypes.js'
+import { numberOf } from '../numbers.js'
+import { registerBytes } from '../values.js'
+import { type DataType, isHostNumber } from './datatypes.js'
 
 /** From one value to another, both included. */
 export interface Range<Value> {
@@ -38,10 +40,10 @@ export function boundsOf<Value>(type: DataType<Value>, given: IntervalOf<Value>)
   const encode = (value: Value): Uint8Array => inNetworkOrder(type, type.encode(value))
   if (isRange(given)) {
     const [first, last] = [encode(given.from as Value), encode(given.to as Value)]
-    if (first.length !== type.bytes || last.length !== type.bytes || toNumber(first) > toNumber(last)) {
+    if (first.length !== type.bytes || last.length !== type.bytes || numberOf(first) > numberOf(last)) {
       throw new ValidationError(type.name, given, 'a range that ends behind its beginning')
     }
-    return { first, last, isSingle: toNumber(first) === toNumber(last) }
+    return { first, last, isSingle: numberOf(first) === numberOf(last) }
   }
   if (type.prefix !== undefined && typeof given === 'string' && given.includes('/')) {
     const { first: address, length } = type.prefix(given)
@@ -99,7 +101,7 @@ export function intervalElements<Value>(
     const { first, last } = boundsOf(type, key)
     // Of several fields the kernel keeps both ends in one element (nft_set_pipapo.c).
     if ('parts' in type) return [{ ...more, key: first, keyEnd: last }]
-    return elementsOf({ first: toNumber(first), last: toNumber(last) }, type.bytes, more)
+    return elementsOf({ first: numberOf(first), last: numberOf(last) }, type.bytes, more)
   }).flat()
 }
 
@@ -115,7 +117,7 @@ export function wholeIntervalElements<Value>(
   const isMap = entries.some(([, more]) => Object.keys(more).length > 0)
   const bounds = entries.map(([key, more]) => {
     const { first, last } = boundsOf(type, key)
-    return { first: toNumber(first), last: toNumber(last), more }
+    return { first: numberOf(first), last: numberOf(last), more }
   })
   const ordered: (KeyInterval & { readonly more?: Omit<ElementInput, 'key'> })[] = isMap
     ? bounds.sort((one, other) => (one.first < other.first ? -1 : 1))

@@ -2,6 +2,7 @@
 import { ValidationError } from '../../errors/index.js'
 import type { ElementInput, Verdict } from '../kinds.js'
 import { type SetByteOrder, setUserData } from '../userdata.js'
+import { verdictType } from '../values.js'
 import type { DataType } from './datatypes.js'
 import { type Entry, isInterval, type IntervalOf, wholeIntervalElements } from './intervals.js'
 import type { Part, RuleBuilder } from './rule.js'
@@ -24,8 +25,6 @@ export function verdictOf(value: VerdictValue): Verdict {
   return 'verdict' in value ? value.verdict : value
 }
 
-/** NFT_DATA_VERDICT. */
-export const verdictType = 0xffff_ff00
 /** What the kernel counts for one. */
 export const verdictBytes = 16
 

@@ -4,7 +4,8 @@ import type { Family } from '../hooks.js'
 import { nextSetId } from '../ids.js'
 import type { ElementInput, SetInput } from '../kinds.js'
 import type { Transaction } from '../transaction.js'
-import { byte, type DataType, registerBytes, short } from './datatypes.js'
+import { registerBytes } from '../values.js'
+import { byte, type DataType, short } from './datatypes.js'
 
 /** A match or a statement: a part of a rule. */
 export interface Part {

@@ -4,6 +4,7 @@ import type { Family } from '../hooks.js'
 import { nextSetId } from '../ids.js'
 import type { ElementInput, ElementsInput, SetInput } from '../kinds.js'
 import { mostCommentBytes, type SetByteOrder, setUserData } from '../userdata.js'
+import { verdictType } from '../values.js'
 import type { DataType } from './datatypes.js'
 import { type Entry, intervalElements, type IntervalOf } from './intervals.js'
 import {
@@ -14,7 +15,6 @@ import {
   verdictBytes,
   type VerdictValue,
   verdictOf,
-  verdictType,
 } from './literals.js'
 
 /** What sets and maps may be told beside their types. */

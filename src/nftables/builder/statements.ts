@@ -1,6 +1,7 @@
 /** What a rule does with a packet. */
 import { ValidationError } from '../../errors/index.js'
 import { isIPv4 } from '../../address/index.js'
+import { nft } from '../datatypes.js'
 import type { ExpressionInput } from '../expressions/index.js'
 import type { Verdict } from '../kinds.js'
 import { concatenated, type DataType, inetService, ipv4Addr, ipv6Addr } from './datatypes.js'
@@ -84,12 +85,10 @@ export function lookup<Key, Value>(
   )
 }
 
-const unitSeconds = { second: 1, minute: 60, hour: 3600, day: 86_400, week: 604_800 } as const
-
 /** Ends the rule for what is more than so much in a time, or with `over` for what is not. */
 export function limit(options: {
   readonly rate: number
-  readonly per: keyof typeof unitSeconds
+  readonly per: keyof typeof nft.names.unit
   /** Packets, or bytes, above the rate; 5 packets unless said. */
   readonly burst?: number | undefined
   /** What it is for. */
@@ -102,7 +101,7 @@ export function limit(options: {
   return raw({
     name: 'limit',
     rate: BigInt(rate),
-    unitSeconds: unitSeconds[per],
+    unitSeconds: nft.names.unit[per],
     burst,
     type,
     flags: over === true ? ['inverted'] : [],
@@ -126,11 +125,13 @@ export function log(options: Omit<Of<'log'>, 'name' | 'unknown'> = {}): Part {
   return raw({ name: 'log', ...options })
 }
 
-const icmpxCodes = {
-  'no-route': 0,
-  'port-unreachable': 1,
-  'host-unreachable': 2,
-  'admin-prohibited': 3,
+const { icmp_code: icmpCodes, icmpv6_code: icmpv6Codes, icmpx_code: icmpxCodes } = nft.names
+/** What icmpx says, in the words of each family's own messages. */
+const ofFamilies = {
+  'no-route': { ip: icmpCodes['net-unreachable'], ip6: icmpv6Codes['no-route'] },
+  'port-unreachable': { ip: icmpCodes['port-unreachable'], ip6: icmpv6Codes['port-unreachable'] },
+  'host-unreachable': { ip: icmpCodes['host-unreachable'], ip6: icmpv6Codes['addr-unreachable'] },
+  'admin-prohibited': { ip: icmpCodes['admin-prohibited'], ip6: icmpv6Codes['admin-prohibited'] },
 } as const
 
 /** Refuses, and says so: with a reset of TCP, or a message of ICMP of the packet's family. */
@@ -142,17 +143,15 @@ export function reject(reason: 'tcp-reset' | keyof typeof icmpxCodes = 'port-unr
         return rule.push({ name: 'reject', type: 'tcp-reset' })
       }
       const { family } = rule.place
-      const code = icmpxCodes[reason]
-      if (family === 'ip') rule.push({ name: 'reject', type: 'icmp', icmpCode: icmpCodes[code]! })
-      else if (family === 'ip6') rule.push({ name: 'reject', type: 'icmp', icmpCode: icmpv6Codes[code]! })
-      else rule.push({ name: 'reject', type: 'icmpx', icmpCode: code })
+      const isOne = family === 'ip' || family === 'ip6'
+      rule.push(
+        isOne
+          ? { name: 'reject', type: 'icmp', icmpCode: ofFamilies[reason][family] }
+          : { name: 'reject', type: 'icmpx', icmpCode: icmpxCodes[reason] },
+      )
     },
   }
 }
-/** ICMP_NET_UNREACH, ICMP_PORT_UNREACH, ICMP_HOST_UNREACH, ICMP_PKT_FILTERED. */
-const icmpCodes = [0, 3, 1, 13]
-/** ICMPV6_NOROUTE, ICMPV6_PORT_UNREACH, ICMPV6_ADDR_UNREACH, ICMPV6_ADM_PROHIBITED. */
-const icmpv6Codes = [0, 4, 3, 1]
 
 type NatFlags = Of<'nat'>['flags']
 

@@ -5,6 +5,7 @@
  */
 import { formatAddress } from '../../address/index.js'
 import { nft } from '../datatypes.js'
+import { bytesOf } from '../numbers.js'
 import { ipProtocolNames } from './protocols.js'
 
 /** What prints values of one type. */
@@ -83,25 +84,6 @@ function type(
 }
 
 const quoted = (text: string): string => `"${text}"`
-/** Bytes of a value as they stand in a packet. */
-export function bytesOf(value: bigint, length: number): Uint8Array {
-  const bytes = new Uint8Array(length)
-  let rest = value
-  for (let index = length - 1; index >= 0; index--) {
-    bytes[index] = Number(rest & 0xffn)
-    rest >>= 8n
-  }
-  return bytes
-}
-/** The number that bytes are. */
-export function numberOf(bytes: Uint8Array, order: PrintedType['order'] = 'network'): bigint {
-  let value = 0n
-  if (order === 'host')
-    for (let index = bytes.length - 1; index >= 0; index--) value = (value << 8n) | BigInt(bytes[index]!)
-  else for (const byte of bytes) value = (value << 8n) | BigInt(byte)
-  return value
-}
-
 const decoder = new TextDecoder()
 /** A string ends at its NUL; one that fills less than its type stands for all that begin so. */
 function stringText(value: bigint, bits: number): string {

@@ -220,22 +220,26 @@ export function loadNamed(expression: Expression): Named | undefined {
   }
 }
 
-const unnamedTcp: Extension = { name: '', fields: [] }
 type Exthdr = Of<'exthdr'>
 
-function extensionsOf({ operation = 'ipv6', type = 0 }: Exthdr): readonly [prefix: string, Extension] {
-  switch (operation) {
-    case 'ipv6':
-      return ['', ipv6Extensions.get(type) ?? { name: `exthdr ${type}`, fields: [] }]
-    case 'tcp-option':
-      return ['tcp option ', tcpOptions.get(type) ?? { ...unnamedTcp, name: String(type) }]
-    case 'ipv4-option':
-      return ['ip option ', ipv4Options.get(type) ?? { name: String(type), fields: [] }]
-    case 'sctp':
-      return ['sctp chunk ', sctpChunks.get(type) ?? { name: String(type), fields: [] }]
-    default:
-      return [`${operation ?? ''} option `, { name: String(type), fields: [] }]
-  }
+const prefixes: Readonly<Partial<Record<string, string>>> = {
+  ipv6: '',
+  'tcp-option': 'tcp option ',
+  'ipv4-option': 'ip option ',
+  sctp: 'sctp chunk ',
+  dccp: 'dccp option ',
+}
+const extensions: Readonly<Partial<Record<string, ReadonlyMap<number, Extension>>>> = {
+  ipv6: ipv6Extensions,
+  'tcp-option': tcpOptions,
+  'ipv4-option': ipv4Options,
+  sctp: sctpChunks,
+}
+
+/** One that has no name has its number. */
+function extensionOf({ operation = 'ipv6', type = 0 }: Exthdr): Extension {
+  const known = extensions[operation]?.get(type)
+  return known ?? { name: operation === 'ipv6' ? `exthdr ${type}` : String(type), fields: [] }
 }
 
 /** Named by offset and length, or those bits of it that the mask leaves. */
@@ -248,7 +252,8 @@ export function exthdrNamed(expression: Exthdr, mask: bigint | undefined): Named
 
 function extensionNamed(expression: Exthdr, mask: bigint | undefined): Named | undefined {
   const { operation = 'ipv6', type = 0, offset = 0, length = 0, flags = [] } = expression
-  const [prefix, extension] = extensionsOf(expression)
+  const prefix = prefixes[operation] ?? `${operation} option `
+  const extension = extensionOf(expression)
   if (flags.includes('present')) {
     const start = operation === 'ipv6' ? 'exthdr ' : prefix
     return named(`${start}${extension.name}`, types.boolean, 8)

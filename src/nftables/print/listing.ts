@@ -1,31 +1,15 @@
 /** A ruleset as `nft list ruleset` has it. */
 import type { Ruleset } from '../client.js'
+import type { AnyExpression } from '../expression.js'
 import { type Family, priorities } from '../hooks.js'
-import type {
-  Chain,
-  ChainInput,
-  Elements,
-  Flowtable,
-  FlowtableInput,
-  NftObject,
-  NftSet,
-  Rule,
-  Table,
-} from '../kinds.js'
+import type { Chain, ChainInput, Flowtable, FlowtableInput, NftObject, Rule, Table } from '../kinds.js'
+import { isAutoMerge } from '../userdata.js'
 import { durationText, type Names } from './datatypes.js'
 import { objectLines } from './objects.js'
 import type { FindSet, KnownSet } from './phrases.js'
 import { RulePrinter } from './rule.js'
-import {
-  dataOf,
-  elementTexts,
-  keyOf,
-  merges,
-  type PrintedElement,
-  type PrintedSet,
-  typeText,
-} from './sets.js'
-import { stateText } from './state.js'
+import { dataOf, elementTexts, keyOf, type PrintedElement, type PrintedSet, typeText } from './sets.js'
+import { statesOf, stateText } from './state.js'
 
 /** How it is printed. */
 export interface PrintOptions extends Names {
@@ -68,6 +52,7 @@ function tableLines(table: Table, ruleset: Ruleset, options: PrintOptions): stri
   const isOf = (one: { readonly family: Family; readonly table: string }): boolean =>
     one.family === family && one.table === name
   const find = findIn(options.known ?? ruleset, family, name)
+  const own = findIn(ruleset, family, name)
   const rules = new Map<string, Rule[]>()
   for (const rule of ruleset.rules.filter(isOf)) {
     const list = rules.get(rule.chain ?? '')
@@ -78,7 +63,7 @@ function tableLines(table: Table, ruleset: Ruleset, options: PrintOptions): stri
   const others = [
     ...ruleset.sets
       .filter((set) => isOf(set) && set.flags?.includes('anonymous') !== true)
-      .map((set) => setBlock(set, elementsOf(ruleset, set), options)),
+      .map((set) => setBlock(set, own(set.name, undefined)?.elements ?? [], options)),
     ...ruleset.flowtables.filter(isOf).map((one) => flowtableBlock(one, options)),
     ...ruleset.chains
       .filter((chain) => isOf(chain) && chain.flags?.includes('binding') !== true)
@@ -96,29 +81,31 @@ function tableLines(table: Table, ruleset: Ruleset, options: PrintOptions): stri
   return [`table ${family} ${name} {${handle(table.handle, options)}`, ...indent(lines), '}']
 }
 
+type Sets = Pick<Ruleset, 'sets' | 'elements'>
+/** Of each list of sets, by table: whoever prints rules one by one gives the same list each time. */
+const indexes = new WeakMap<Sets, ReadonlyMap<string, ReadonlyMap<string, KnownSet>>>()
+
 /** Sets of a table by their names. */
-export function findIn(
-  { sets, elements }: Pick<Ruleset, 'sets' | 'elements'>,
-  family: Family,
-  table: string,
-): FindSet {
-  const byName = new Map<string, KnownSet>()
-  for (const set of sets) {
-    if (set.family === family && set.table === table) byName.set(set.name, { set, elements: [] })
-  }
-  for (const part of elements) {
-    const known = byName.get(part.set)
-    if (known !== undefined && part.family === family && part.table === table) {
-      byName.set(part.set, { set: known.set, elements: part.elements })
-    }
-  }
-  return (name) => byName.get(name)
+export function findIn(sets: Sets, family: Family, table: string): FindSet {
+  let index = indexes.get(sets)
+  if (index === undefined) indexes.set(sets, (index = indexOf(sets)))
+  const byName = index.get(`${family} ${table}`)
+  return (name) => byName?.get(name)
 }
 
-function elementsOf({ elements }: Ruleset, { family, table, name }: NftSet): Elements['elements'] {
-  return elements
-    .filter((part) => part.family === family && part.table === table && part.set === name)
-    .flatMap((part) => part.elements)
+function indexOf({ sets, elements }: Sets): Map<string, Map<string, KnownSet>> {
+  const tables = new Map<string, Map<string, KnownSet>>()
+  for (const set of sets) {
+    const place = `${set.family} ${set.table}`
+    const byName = tables.get(place) ?? new Map<string, KnownSet>()
+    tables.set(place, byName.set(set.name, { set, elements: [] }))
+  }
+  for (const part of elements) {
+    const byName = tables.get(`${part.family} ${part.table}`)
+    const known = byName?.get(part.set)
+    if (known !== undefined) byName?.set(part.set, { set: known.set, elements: part.elements })
+  }
+  return tables
 }
 
 function block(head: string, lines: Block): string[] {
@@ -143,7 +130,7 @@ const setFlagWords = ['constant', 'dynamic', 'interval', 'timeout'] as const
 export function setLines(set: PrintedSet): string[] {
   const { flags = [], policy, size, timeoutMilliseconds, gcIntervalMilliseconds } = set
   const words = setFlagWords.filter((flag) => flags.includes(flag))
-  const states = set.expressions ?? (set.expression === undefined ? [] : [set.expression])
+  const states = statesOf<AnyExpression>(set)
   const isConstant = flags.includes('constant')
   return [
     typeText(set),
@@ -151,7 +138,9 @@ export function setLines(set: PrintedSet): string[] {
     ...(isConstant || size === undefined || size === 0 ? [] : [`size ${size}`]),
     ...(words.length === 0 ? [] : [`flags ${words.join(',')}`]),
     ...(states.length === 0 ? [] : [states.map((one) => stateText(one, false) ?? one.name).join(' ')]),
-    ...(merges(set) ? ['auto-merge'] : []),
+    ...(set.autoMerge === true || (set.userData !== undefined && isAutoMerge(set.userData))
+      ? ['auto-merge']
+      : []),
     ...(timeoutMilliseconds ? [`timeout ${durationText(BigInt(timeoutMilliseconds))}`] : []),
     ...(gcIntervalMilliseconds ? [`gc-interval ${durationText(BigInt(gcIntervalMilliseconds))}`] : []),
     ...comment(set.comment),

@@ -1,8 +1,9 @@
 /** What stateful objects say, a line each. */
 import { forEachAttribute, NLA_TYPE_MASK } from '../../netlink/index.js'
 import type { NftObject, ObjectInput } from '../kinds.js'
-import { durationText, numberOf } from './datatypes.js'
-import { limitText, quotaText } from './state.js'
+import { durationText } from './datatypes.js'
+import { numberOf } from '../numbers.js'
+import { connlimitText, limitText, quotaText } from './state.js'
 
 /** Names and defaults of states, by attribute (nfnetlink_cttimeout.h; nf_conntrack_proto_tcp.c, …_udp.c). */
 const timeoutStates: Readonly<
@@ -56,9 +57,7 @@ export function objectLines({ type, data }: NftObject | ObjectInput): string[] {
     case 'limit':
       return [limitText(any)]
     case 'connlimit':
-      return [
-        `${(any.flags as readonly string[] | undefined)?.includes('inverted') === true ? 'over ' : ''}${any.count ?? 0}`,
-      ]
+      return [connlimitText(any)]
     case 'ct-helper':
       return [`type "${String(any.helper)}" protocol ${String(any.protocol)}`, ...layer3(any)]
     case 'ct-timeout':

@@ -3,7 +3,9 @@ import { formatExpression } from '../bytecode.js'
 import type { Expression, UnknownExpression } from '../expressions/index.js'
 import type { AnyExpression } from '../expression.js'
 import type { Context } from './context.js'
-import { type Names, numberOf, type PrintedType, types } from './datatypes.js'
+import { type Names, type PrintedType, types } from './datatypes.js'
+import { numberOf } from '../numbers.js'
+import { registerBytes } from '../values.js'
 import { exthdrNamed, hashText, loadNamed, named, type Named } from './fields.js'
 import { dataOf, elementTexts, keyOf, type KeyPart, type PrintedElement, type PrintedSet } from './sets.js'
 import { Registers, type Term } from './terms.js'
@@ -15,6 +17,15 @@ export interface KnownSet {
 }
 /** Sets of one table, by their names, or by their numbers within a transaction. */
 export type FindSet = (name: string, id: number | undefined) => KnownSet | undefined
+
+/** A key in words, and what it is looked up in. */
+interface LookedUp {
+  readonly left: readonly Named[]
+  readonly key: string
+  /** The name of the set, or the elements of one without. */
+  readonly what: string
+  readonly known: KnownSet | undefined
+}
 
 export class Phrases {
   readonly context: Context
@@ -29,20 +40,16 @@ export class Phrases {
   }
 
   /** What is looked up: `ip saddr . tcp dport`, its parts, and the set or its elements. */
-  lookedUp(
-    register: number | undefined,
-    name: string,
-    id: number | undefined,
-  ): {
-    readonly left: readonly Named[]
-    readonly key: string
-    readonly what: string
-    readonly known: KnownSet | undefined
-  } {
+  lookedUp(register: number | undefined, name: string, id: number | undefined): LookedUp {
     const known = this.find(name, id)
-    const left = this.parts(this.registers.get(register ?? 0, known?.set.keyLength), known)
+    return this.#lookedUp(this.registers.get(register ?? 0, known?.set.keyLength), name, known)
+  }
+
+  #lookedUp(term: Term, name: string, known: KnownSet | undefined): LookedUp {
+    const isOne = term.kind !== 'concatenation' && known !== undefined && keyOf(known.set).parts.length === 1
+    const left = isOne ? [this.named(term)] : this.#fields(term, registerBytes(1))
     for (const part of left) this.context.use(part)
-    return { left, key: textsOf(left), what: this.setText(name, known, left), known }
+    return { left, key: textsOf(left), what: this.#setText(name, known, left), known }
   }
 
   /** A constant beside something. */
@@ -53,7 +60,7 @@ export class Phrases {
   }
 
   /** The elements of one without a name, or the name. */
-  setText(name: string, known: KnownSet | undefined, left: readonly Named[]): string {
+  #setText(name: string, known: KnownSet | undefined, left: readonly Named[]): string {
     if (known?.set.flags?.includes('anonymous') !== true) return `@${name}`
     const { set, elements } = known
     // A number that was computed has no form of its own there.
@@ -64,16 +71,15 @@ export class Phrases {
     return `{ ${elementTexts(set, elements, key, data, this.names).join(', ')} }`
   }
 
-  /** The parts of a key: each field by itself. */
-  parts(term: Term, known: KnownSet | undefined): Named[] {
+  /** Each field by itself, if those that are loaded at once begin at so many bytes. */
+  #fields(term: Term, alignment: number): Named[] {
     if (term.kind === 'concatenation') return term.parts.map((part) => this.named(part))
-    const isOne = known !== undefined && keyOf(known.set).parts.length === 1
-    if (!isOne && term.kind === 'load' && term.expression.name === 'payload') {
-      const split = this.context.split(term.expression)
-      if (split !== undefined && split.every(({ bytes }) => bytes % 4 === 0))
-        return split.map(({ field }) => field)
-    }
-    return [this.named(term)]
+    const split =
+      term.kind === 'load' && term.expression.name === 'payload'
+        ? this.context.split(term.expression)
+        : undefined
+    if (split === undefined || split.some(({ bytes }) => bytes % alignment !== 0)) return [this.named(term)]
+    return split.map(({ field }) => field)
   }
 
   subfield(term: Term): Named | undefined {
@@ -116,27 +122,17 @@ export class Phrases {
         const [left, right] = [this.named(term.left), this.named(term.right)]
         return { ...left, text: `${left.text} ${term.operation} ${parenthesized(right)}`, isCompound: true }
       }
-      case 'concatenation': {
-        const parts = term.parts.map((part) => this.named(part))
-        return { ...named(textsOf(parts), types.raw) }
-      }
+      case 'concatenation':
+        return named(textsOf(term.parts.map((part) => this.named(part))), types.raw)
       case 'mapped': {
         const known = this.find(term.set, term.setId)
-        const left = this.parts(term.key, known)
-        for (const part of left) this.context.use(part)
+        const { key, what } = this.#lookedUp(term.key, term.set, known)
         const data = known === undefined ? undefined : dataOf(known.set)?.parts
-        const type =
-          data?.length === 1 ? data[0]! : { type: types.raw, order: 'network' as const, bits: 32, shift: 0 }
-        return {
-          ...type,
-          text: `${textsOf(left)} map ${this.setText(term.set, known, left)}`,
-        }
+        const value = data?.length === 1 ? data[0]! : named('', types.raw)
+        return { ...value, text: `${key} map ${what}` }
       }
       case 'hash': {
-        const of =
-          term.of.kind === 'concatenation'
-            ? term.of.parts.map((part) => this.named(part))
-            : this.#hashed(term.of)
+        const of = this.#fields(term.of, 1)
         for (const part of of) this.context.use(part)
         return named(hashText(term.expression, textsOf(of)), types.hostInteger)
       }
@@ -145,14 +141,6 @@ export class Phrases {
       case 'unknown':
         return named(`(register ${term.register})`, types.raw)
     }
-  }
-
-  #hashed(term: Term): Named[] {
-    if (term.kind === 'load' && term.expression.name === 'payload') {
-      const split = this.context.split(term.expression)
-      if (split !== undefined) return split.map(({ field }) => field)
-    }
-    return [this.named(term)]
   }
 
   #masked(term: Extract<Term, { kind: 'masked' }>): Named {
@@ -178,13 +166,12 @@ export class Phrases {
   /** What a register holds, as the value of something of that type. */
   given(register: number | undefined, type: PrintedType, bytes: number = type.bytes ?? 4): string {
     const term = this.registers.get(register ?? 0, bytes)
-    return this.termAs(term, { ...named('', type, bytes * 8) })
+    return this.termAs(term, named('', type, bytes * 8))
   }
 
   termAs(term: Term, as: Named): string {
     if (term.kind === 'constant') {
-      if (as.type.isText === true) return as.type.text(numberOf(term.data), term.data.length * 8, this.names)
-      return as.type.text(numberOf(term.data, as.order) >> BigInt(as.shift), as.bits, this.names)
+      return this.value(as, numberOf(term.data, as.order) >> BigInt(as.shift), term.data)
     }
     const found = this.named(term)
     this.context.use(found)

@@ -1,14 +1,16 @@
 /** Keys and elements of sets, as nft writes them. */
 import type { Element, ElementInput, NftSet, SetInput } from '../kinds.js'
-import { userDataEntries } from '../userdata.js'
-import { bytesOf, durationText, type Names, numberOf, types, typesOfNumber } from './datatypes.js'
+import { setDescription, userDataEntries } from '../userdata.js'
+import { registerBytes, verdictType } from '../values.js'
+import { durationText, type Names, types, typesOfNumber } from './datatypes.js'
+import { bytesOf, numberOf } from '../numbers.js'
 import { byNumber } from './headers.js'
 import { ctNamed, metaNamed, type Named, named } from './fields.js'
 import { ct } from '../expressions/ct.js'
 import { meta } from '../expressions/meta.js'
 import type { AttributeType } from '../../netlink/index.js'
 import type { Expression } from '../expressions/index.js'
-import { stateText } from './state.js'
+import { statesOf, stateText } from './state.js'
 import { verdictText } from './verdict.js'
 
 /** A set as it was read, or as it is to be made. */
@@ -18,37 +20,23 @@ export type PrintedElement = Element | ElementInput
 /** One part of a key: of concatenations each is padded to four bytes. */
 export type KeyPart = Pick<Named, 'type' | 'order' | 'bits' | 'shift'>
 
-const verdictType = 0xffff_ff00
-
 /** What a set's description says of its keys or its data, and how that is written. */
 export interface Described {
   readonly text: string
   readonly parts: readonly KeyPart[]
 }
 
-const keyTypeof = 3
-const dataTypeof = 4
-const keyOrder = 0
-const mergesElements = 2
-
-function userData(set: PrintedSet): ReadonlyMap<number, Uint8Array> {
-  return new Map(set.userData === undefined ? [] : userDataEntries(set.userData))
-}
-
-/** auto-merge. */
-export function merges(set: PrintedSet): boolean {
-  return (userData(set).get(mergesElements)?.[0] ?? 0) !== 0
-}
-
 export function keyOf(set: PrintedSet): Described {
-  return described(set, userData(set).get(keyTypeof), set.keyType ?? 0, set.keyLength ?? 0)
+  const { key, isHostOrder } = setDescription(set.userData)
+  return described(key, isHostOrder, set.keyType ?? 0, set.keyLength ?? 0)
 }
 
 /** Undefined of sets, maps of verdicts and maps of objects. */
 export function dataOf(set: PrintedSet): Described | undefined {
   if (set.dataType === undefined || set.dataType === verdictType || set.objectType !== undefined)
     return undefined
-  return described(set, userData(set).get(dataTypeof), set.dataType, set.dataLength ?? 0)
+  const { data, isHostOrder } = setDescription(set.userData)
+  return described(data, isHostOrder, set.dataType, set.dataLength ?? 0)
 }
 
 /** What its declaration says: `type ipv4_addr : verdict`. */
@@ -64,8 +52,8 @@ export function typeText(set: PrintedSet): string {
 const mostKeyBytes = 64
 
 function described(
-  set: PrintedSet,
   typeOf: Uint8Array | undefined,
+  isHostOrder: boolean,
   number: number,
   bytes: number,
 ): Described {
@@ -74,12 +62,11 @@ function described(
     return { text: `typeof ${fields.map(({ text }) => text).join(' . ')}`, parts: fields }
   }
   const found = typesOfNumber(number) ?? [types.raw]
-  const isHost = numberOf(userData(set).get(keyOrder) ?? new Uint8Array(), 'host') === 1n
   return {
     text: `type ${found.map(({ name }) => name).join(' . ')}`,
     parts: found.map((type) => ({
       type,
-      order: type.bytes === undefined && isHost && found.length === 1 ? 'host' : type.order,
+      order: type.bytes === undefined && isHostOrder && found.length === 1 ? 'host' : type.order,
       bits: Math.min(type.bytes ?? bytes, mostKeyBytes) * 8,
       shift: 0,
     })),
@@ -146,7 +133,7 @@ function valuesOf(bytes: Uint8Array, parts: readonly KeyPart[], isInterval: bool
   return parts.map((part) => {
     const size = Math.ceil((part.bits + part.shift) / 8)
     const value = valueOf(bytes.subarray(at, at + size), part, isInterval)
-    at += (size + 3) & ~3
+    at += registerBytes(size)
     return value
   })
 }
@@ -289,15 +276,10 @@ export function elementTexts(
   })
 }
 
-function carried({
-  expression,
-  expressions,
-  timeoutMilliseconds,
-  expirationMilliseconds,
-  comment,
-}: PrintedElement): string {
+function carried(element: PrintedElement): string {
+  const { timeoutMilliseconds, expirationMilliseconds, comment } = element
   let text = ''
-  for (const one of expressions ?? (expression === undefined ? [] : [expression])) {
+  for (const one of statesOf(element)) {
     const state = stateText(one)
     if (state !== undefined) text += ` ${state}`
   }
@@ -321,7 +303,7 @@ function value(
 
 /** Of intervals as data: first and last one after the other. */
 function dataText(data: Uint8Array, parts: readonly KeyPart[], names: Names): string {
-  const size = parts.reduce((sum, part) => sum + ((Math.ceil(part.bits / 8) + 3) & ~3), 0)
+  const size = parts.reduce((sum, part) => sum + registerBytes(Math.ceil(part.bits / 8)), 0)
   const read = (bytes: Uint8Array): bigint[] => valuesOf(bytes, parts, false)
   if (data.length >= size * 2) {
     const [from, to] = [read(data.subarray(0, data.length / 2)), read(data.subarray(data.length / 2))]

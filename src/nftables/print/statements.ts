@@ -1,11 +1,13 @@
 /** What a rule does with a packet: `snat to 10.0.0.1`, `add @seen { ip saddr }`, `meta mark set 0x1`. */
+import type { AnyExpression } from '../expression.js'
 import type { Expression } from '../expressions/index.js'
-import { durationText, numberOf, type PrintedType, types } from './datatypes.js'
+import { durationText, type PrintedType, types } from './datatypes.js'
+import { numberOf } from '../numbers.js'
 import { nft } from '../datatypes.js'
 import { exthdrNamed, loadNamed, named, type Named } from './fields.js'
 import { type Phrases, unsaid } from './phrases.js'
 import { dataOf } from './sets.js'
-import { stateText } from './state.js'
+import { statesOf, stateText } from './state.js'
 import { verdictText } from './verdict.js'
 
 type Of<Name extends Expression['name']> = Extract<Expression, { readonly name: Name }>
@@ -228,9 +230,7 @@ export class Statements {
     const { key, known } = this.#phrases.lookedUp(keyRegister, set, setId)
     const words = [key]
     if (timeoutMilliseconds) words.push(`timeout ${durationText(BigInt(timeoutMilliseconds))}`)
-    const states =
-      expression.expressions ?? (expression.expression === undefined ? [] : [expression.expression])
-    for (const one of states) words.push(stateText(one, false) ?? unsaid(one))
+    for (const one of statesOf<AnyExpression>(expression)) words.push(stateText(one, false) ?? unsaid(one))
     if (dataRegister !== undefined) {
       const term = this.#phrases.registers.get(dataRegister, known?.set.dataLength)
       const part = known === undefined ? undefined : dataOf(known.set)?.parts[0]

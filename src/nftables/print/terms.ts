@@ -3,7 +3,8 @@
  * a program for registers; nft's syntax has it as matches and statements with expressions in them.
  */
 import type { Expression } from '../expressions/index.js'
-import { numberOf } from './datatypes.js'
+import { numberOf } from '../numbers.js'
+import { loadNamed } from './fields.js'
 
 type Of<Name extends Expression['name']> = Extract<Expression, { readonly name: Name }>
 
@@ -26,7 +27,7 @@ export type Term =
   /** That of a register which nothing was written to: the rule reads what another one left. */
   | { readonly kind: 'unknown'; readonly register: number }
 
-const registerBytes = 4
+const slotBytes = 4
 const slots = 16
 
 /** `enum nft_registers`: 1 to 4 hold 16 bytes each, 8 to 23 the same bytes in fours. */
@@ -43,7 +44,7 @@ export class Registers {
   put(register: number, term: Term, bytes: number): void {
     const first = slotOf(register)
     if (!(first >= 0 && first < slots)) return
-    const count = Math.min(slots, Math.max(1, Math.ceil(bytes / registerBytes)))
+    const count = Math.min(slots, Math.max(1, Math.ceil(bytes / slotBytes)))
     for (const [slot, held] of this.#held.entries()) {
       if (held !== undefined && slot < first + count && slot + held.slots > first)
         this.#held[slot] = undefined
@@ -61,7 +62,7 @@ export class Registers {
   get(register: number, bytes?: number): Term {
     const parts: Term[] = []
     let slot = slotOf(register)
-    const end = slot + Math.ceil((bytes ?? 1) / registerBytes)
+    const end = slot + Math.ceil((bytes ?? 1) / slotBytes)
     while ((slot < end || (bytes === undefined && this.#fresh.has(slot))) && slot < slots) {
       const held = this.#held[slot]
       if (held === undefined) {
@@ -94,51 +95,15 @@ export type FindSizes = (
   | { readonly set: { readonly keyLength?: number | undefined; readonly dataLength?: number | undefined } }
   | undefined
 
-const bytesOfMeta: Readonly<Partial<Record<string, number>>> = {
-  iifname: 16,
-  oifname: 16,
-  iifkind: 16,
-  oifkind: 16,
-  ibrname: 16,
-  obrname: 16,
-  sdifname: 16,
-  time: 8,
-  ibrhwaddr: 6,
-}
-const bytesOfCt: Readonly<Partial<Record<string, number>>> = {
-  helper: 16,
-  label: 16,
-  packets: 8,
-  bytes: 8,
-  avgpkt: 8,
-  src: 16,
-  dst: 16,
-  'src-ip6': 16,
-  'dst-ip6': 16,
-}
+/** Of either family: 16 bytes, whatever the packet has. */
+const ofEitherFamily: ReadonlySet<string | undefined> = new Set(['src', 'dst'])
+
 function bytesOfLoad(expression: Expression): number {
-  switch (expression.name) {
-    case 'payload':
-      return expression.length ?? 0
-    case 'exthdr':
-      return expression.flags?.includes('present') === true ? 1 : (expression.length ?? 0)
-    case 'meta':
-      return bytesOfMeta[expression.key ?? ''] ?? 4
-    case 'ct':
-      return bytesOfCt[expression.key ?? ''] ?? 4
-    case 'fib':
-      return expression.result === 'oifname' && expression.flags?.includes('present') !== true ? 16 : 4
-    case 'rt':
-      return expression.key === 'nexthop6' ? 16 : 4
-    case 'osf':
-      return 16
-    case 'xfrm':
-      return expression.key === 'saddr-ip6' || expression.key === 'daddr-ip6' ? 16 : 4
-    case 'socket':
-      return expression.key === 'cgroupv2' ? 8 : 4
-    default:
-      return 4
-  }
+  if (expression.name === 'payload') return expression.length ?? 0
+  if (expression.name === 'ct' && ofEitherFamily.has(expression.key)) return 16
+  const named = loadNamed(expression)
+  if (named !== undefined) return named.bits / 8
+  return expression.name === 'exthdr' ? (expression.length ?? 0) : 4
 }
 
 /**

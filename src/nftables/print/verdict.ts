@@ -2,5 +2,5 @@
 import type { Verdict } from '../kinds.js'
 
 export function verdictText({ code, chain, chainId }: Verdict): string {
-  return code === 'jump' || code === 'goto' ? `${code} ${chain ?? `#${chainId ?? 0}`}` : String(code)
+  return code === 'jump' || code === 'goto' ? `${code} ${chain ?? `#${chainId ?? 0}`}` : (code ?? 'unknown')
 }
