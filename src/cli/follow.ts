@@ -13,7 +13,7 @@ export interface Following<E> {
   /** Subscribed at the call. */
   readonly events: (signal: AbortSignal) => AsyncIterable<E | Lost>
   /** One or several lines; empty for what is not shown. */
-  readonly textOf: (event: E) => string
+  readonly textOf: (event: E) => string | Promise<string>
   /** What is said if some were lost, and what to do then. It goes on. */
   readonly lost: string
 }
@@ -25,7 +25,7 @@ export function follow<E extends { readonly event: string }>(
 ): Promise<void> {
   return untilInterrupted(given, async (signal) => {
     for await (const event of events(signal)) {
-      const text = isJson ? toJson(event) : isLost(event) ? '' : textOf(event)
+      const text = isJson ? toJson(event) : isLost(event) ? '' : await textOf(event)
       if (text !== '') await write(streams.stdout, `${text}\n`)
       if (isLost(event)) await write(streams.stderr, `${lost}\n`)
     }

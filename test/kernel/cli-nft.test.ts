@@ -249,6 +249,8 @@ kernelTest(
           () => client.ping(server.address),
         )
       }
+      const idOf = (line: string): string => line.split(' ')[2]!
+      const before = new Set([...theirs.lines, ...ours.lines].map(idOf))
       await client.fetch(`http://${server.address}/`)
       await client.ping(server.address6)
       const udp = await openUdp({ netns: client.netns })
@@ -265,10 +267,11 @@ kernelTest(
       }
       await json.until(({ lines }) => lines.some((line) => line.includes('"dport":4242')))
 
-      /** Packets that both saw: they did not begin to look at the same moment. */
-      const idOf = (line: string): string => line.split(' ')[2]!
+      /** Packets that both saw whole: they did not begin to look at the same moment, and ids come again. */
       const common = new Set(
-        theirs.lines.map(idOf).filter((id) => ours.lines.some((line) => idOf(line) === id)),
+        theirs.lines
+          .map(idOf)
+          .filter((id) => !before.has(id) && ours.lines.some((line) => idOf(line) === id)),
       )
       const kinds = (lines: readonly string[], kind: RegExp): string[] =>
         lines.filter((line) => common.has(idOf(line)) && kind.test(line)).map((line) => line.trimEnd())

@@ -77,10 +77,11 @@ function nameOf<T extends string>(text: string, names: Readonly<Record<T, number
   return Object.hasOwn(names, name) ? (name as T) : undefined
 }
 
-function flagsOf(text: string): readonly FlowStatus[] | undefined {
+function statusOf(text: string, key: 'status' | 'statusNot'): FlowFilter | undefined {
   const flags = text.split(',').map((name) => nameOf(name, status.names))
-  return flags.includes(undefined) ? undefined : (flags as FlowStatus[])
+  return flags.includes(undefined) ? undefined : { [key]: flags as FlowStatus[] }
 }
+const someStatus = `some of ${Object.keys(status.names).join(', ')}`
 
 function protocolOf(text: string): FlowFilter | undefined {
   const name = text.toLowerCase()
@@ -169,22 +170,16 @@ export const filterRows: readonly FilterRow[] = [
     value: 'FLAG,…',
     help: 'with all of these: assured, seen-reply, …',
     path: 'status',
-    read(text) {
-      const flags = flagsOf(text)
-      return flags && { status: flags }
-    },
-    expected: `some of ${Object.keys(status.names).join(', ')}`,
+    read: (text) => statusOf(text, 'status'),
+    expected: someStatus,
   },
   {
     name: 'status-not',
     value: 'FLAG,…',
     help: 'with none of these; of unreplied ones, seen-reply',
     path: 'statusNot',
-    read(text) {
-      const flags = flagsOf(text)
-      return flags && { statusNot: flags }
-    },
-    expected: `some of ${Object.keys(status.names).join(', ')}`,
+    read: (text) => statusOf(text, 'statusNot'),
+    expected: someStatus,
   },
   {
     name: 'state',

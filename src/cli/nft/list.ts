@@ -40,11 +40,11 @@ export async function list(invocation: Invocation): Promise<void> {
     }
     const isWhole = wanted.what === 'ruleset'
     const known = isWhole || ruleset.rules.length === 0 ? ruleset : await knownOf(nftables, wanted.selection)
-    const interfaceName = await new Interfaces(netns).all()
-    await write(
-      streams.stdout,
-      printRuleset(ruleset, { known, interfaceName, handles: options.has('handle') }),
+    const handles = options.has('handle')
+    const text = await new Interfaces(netns).naming((interfaceName) =>
+      printRuleset(ruleset, { known, interfaceName, handles }),
     )
+    await write(streams.stdout, text)
   })
 }
 

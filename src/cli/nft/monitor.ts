@@ -1,18 +1,10 @@
 /** `viaduct nft monitor`: what anybody makes and takes away. */
-import type {
-  Elements,
-  KindName,
-  Nftables,
-  NftablesEvent,
-  NftSet,
-  PrintOptions,
-  Rule,
-} from '../../nftables/index.js'
+import type { KindName, Nftables, NftablesEvent, PrintOptions } from '../../nftables/index.js'
 import { type Invocation, usage, using } from '../command.js'
 import { follow } from '../follow.js'
 import { lost, open } from './client.js'
 import { Interfaces } from './interfaces.js'
-import { KnownSets } from './known.js'
+import { type Known, KnownSets } from './known.js'
 import { changeText } from './text.js'
 
 const events: Readonly<Record<string, 'made' | 'gone'>> = { new: 'made', destroy: 'gone' }
@@ -30,54 +22,50 @@ const kinds: Readonly<Record<string, KindName | 'all'>> = {
 export async function monitor(invocation: Invocation): Promise<void> {
   const isWanted = wantedOf(invocation.words)
   await using(open(invocation), async (nftables) => {
-    const vocabulary = new Vocabulary(nftables, new Interfaces(invocation.netns))
+    const wording = new Wording(nftables, new Interfaces(invocation.netns))
     await follow(invocation, {
-      events: (signal) => wanted(nftables.monitor({ signal }), isWanted, vocabulary),
-      textOf: (event) => textOf(event, vocabulary.options),
+      events: (signal) =>
+        wanted(nftables.monitor({ signal }), isWanted, invocation.isJson ? undefined : wording),
+      textOf: (event) => wording.textOf(event),
       lost: `${lost}: list the ruleset anew`,
     })
   })
 }
 
+/** All events are looked at, for the text of those that are wanted may need what others tell. */
 async function* wanted(
   events: AsyncIterable<NftablesEvent>,
   isWanted: (event: NftablesEvent) => boolean,
-  vocabulary: Vocabulary,
+  wording: Wording | undefined,
 ): AsyncGenerator<NftablesEvent, void, undefined> {
   for await (const event of events) {
-    await vocabulary.learn(event)
+    await wording?.begin(event)
     if (isWanted(event)) yield event
-    vocabulary.forget(event)
+    wording?.end(event)
   }
 }
 
-/** What earlier events have told of, which the text of later ones needs. */
-class Vocabulary {
+/** Events in words, one after the other. */
+class Wording {
   readonly #sets: KnownSets
   readonly #interfaces: Interfaces
-  options: PrintOptions = {}
+  #known: Known | undefined
 
   constructor(nftables: Nftables, interfaces: Interfaces) {
     this.#sets = new KnownSets(nftables)
     this.#interfaces = interfaces
   }
 
-  async learn(event: NftablesEvent): Promise<void> {
-    if (event.event !== 'made' && event.event !== 'gone') return
-    if (event.kind === 'set' && event.event === 'made') this.#sets.made(event.object as NftSet)
-    else if (event.kind === 'elements') await this.#sets.filled(event.object as Elements)
-    else if (event.kind === 'rule' && event.event === 'made') await this.#needed(event.object as Rule)
-    this.options = { known: this.#sets.known, interfaceName: await this.#interfaces.all() }
+  async begin(event: NftablesEvent): Promise<void> {
+    this.#known = await this.#sets.learn(event)
   }
 
-  forget(event: NftablesEvent): void {
-    if (event.event === 'gone' && event.kind === 'set') this.#sets.gone(event.object as NftSet)
+  end(event: NftablesEvent): void {
+    this.#sets.forget(event)
   }
 
-  async #needed(rule: Rule): Promise<void> {
-    for (const { set } of (rule.expressions ?? []) as readonly { readonly set?: string }[]) {
-      if (set !== undefined) await this.#sets.need({ family: rule.family, table: rule.table }, set)
-    }
+  textOf(event: Exclude<NftablesEvent, { event: 'resynchronise' }>): Promise<string> {
+    return this.#interfaces.naming((interfaceName) => textOf(event, { known: this.#known, interfaceName }))
   }
 }
 

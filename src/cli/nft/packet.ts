@@ -3,6 +3,7 @@
  * (net/netfilter/nf_tables_trace.c): a header that is not whole is left out.
  */
 import { formatAddress, ipProtocols } from '../../address/index.js'
+import { nft } from '../../nftables/datatypes.js'
 import type { TraceEvent } from '../../nftables/index.js'
 
 /** A header's fields. */
@@ -25,54 +26,13 @@ const byNumber = (names: Readonly<Record<string, number>>): Readonly<Record<numb
   Object.fromEntries(Object.entries(names).map(([name, number]) => [number, name]))
 
 const protocols = byNumber(ipProtocols)
-const etherTypes: Readonly<Record<number, string>> = {
-  0x800: 'ip',
-  0x806: 'arp',
-  0x8100: 'vlan',
-  0x86dd: 'ip6',
-}
-/** RFC 2474, 2597, 3246, 5865, 8622. */
-const dscp: Readonly<Record<number, string>> = {
-  ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [index * 8, `cs${index}`])),
-  ...Object.fromEntries(
-    [1, 2, 3, 4].flatMap((kind) => [1, 2, 3].map((drop) => [kind * 8 + drop * 2, `af${kind}${drop}`])),
-  ),
-  1: 'lephb',
-  44: 'va',
-  46: 'ef',
-}
-/** RFC 3168. */
-const ecn = ['not-ect', 'ect1', 'ect0', 'ce'] as const
-const tcpFlags = ['fin', 'syn', 'rst', 'psh', 'ack', 'urg', 'ecn', 'cwr'] as const
-const icmpTypes: Readonly<Record<number, string>> = {
-  0: 'echo-reply',
-  3: 'destination-unreachable',
-  5: 'redirect',
-  8: 'echo-request',
-  9: 'router-advertisement',
-  10: 'router-solicitation',
-  11: 'time-exceeded',
-  12: 'parameter-problem',
-  13: 'timestamp-request',
-  14: 'timestamp-reply',
-}
-const icmpv6Types: Readonly<Record<number, string>> = {
-  1: 'destination-unreachable',
-  2: 'packet-too-big',
-  3: 'time-exceeded',
-  4: 'parameter-problem',
-  128: 'echo-request',
-  129: 'echo-reply',
-  130: 'mld-listener-query',
-  131: 'mld-listener-report',
-  132: 'mld-listener-done',
-  133: 'nd-router-solicit',
-  134: 'nd-router-advert',
-  135: 'nd-neighbor-solicit',
-  136: 'nd-neighbor-advert',
-  137: 'nd-redirect',
-  143: 'mld2-listener-report',
-}
+const { icmp_type, icmpv6_type, dscp: dscpNames, ecn: ecnNames, ether_type, tcp_flag } = nft.names
+const etherTypes = byNumber(ether_type)
+const dscp = byNumber(dscpNames)
+const ecn = byNumber(ecnNames)
+const tcpFlags = Object.entries(tcp_flag)
+const icmpTypes = byNumber(icmp_type)
+const icmpv6Types = byNumber(icmpv6_type)
 
 const ports = (view: DataView): { sport: number; dport: number } => ({
   sport: view.getUint16(0),
@@ -94,7 +54,7 @@ const layouts: Readonly<Record<string, Layout>> = {
       saddr: address(bytes, 12, 4),
       daddr: address(bytes, 16, 4),
       dscp: named(dscp, bytes[1]! >> 2),
-      ecn: ecn[(bytes[1]! & 3) as 0 | 1 | 2 | 3],
+      ecn: named(ecn, bytes[1]! & 3),
       ttl: bytes[8]!,
       id: view.getUint16(4),
       protocol: named(protocols, bytes[9]!),
@@ -109,7 +69,7 @@ const layouts: Readonly<Record<string, Layout>> = {
         saddr: address(bytes, 8, 16),
         daddr: address(bytes, 24, 16),
         dscp: named(dscp, trafficClass >> 2),
-        ecn: ecn[(trafficClass & 3) as 0 | 1 | 2 | 3],
+        ecn: named(ecn, trafficClass & 3),
         hoplimit: bytes[7]!,
         flowlabel: view.getUint32(0) & 0xfffff,
         nexthdr: named(protocols, bytes[6]!),
@@ -121,7 +81,7 @@ const layouts: Readonly<Record<string, Layout>> = {
     bytes: 20,
     read: (bytes, view) => ({
       ...ports(view),
-      flags: tcpFlags.filter((_, bit) => (bytes[13]! & (1 << bit)) !== 0).join(' | ') || 0,
+      flags: tcpFlags.flatMap(([name, bit]) => ((bytes[13]! & bit) === 0 ? [] : [name])).join(' | ') || 0,
       window: view.getUint16(14),
     }),
   },

@@ -6,13 +6,13 @@ import {
   type Rule,
   type TraceEvent,
 } from '../../nftables/index.js'
-import { isKernelError } from '../../errors/index.js'
+import { verdictText } from '../../nftables/print/verdict.js'
 import { type Invocation, usage, using } from '../command.js'
 import { follow } from '../follow.js'
 import { lost, open } from './client.js'
 import { headersOf, headersText, type PacketHeaders } from './packet.js'
 import { Interfaces } from './interfaces.js'
-import { type Known, knownOf } from './known.js'
+import { type Known, knownOf, unlessGone } from './known.js'
 
 export async function trace(invocation: Invocation): Promise<void> {
   const { words, netns } = invocation
@@ -75,19 +75,14 @@ export function traceText(told: Told): string {
   // What became of the mark is told where a chain ends.
   const marked = mark === undefined || mark === 0 ? '' : ` meta mark 0x${mark.toString(16).padStart(8, '0')}`
   if (type === 'rule' && told.ruleHandle !== undefined)
-    lines.push(`${start} rule ${ruleOf(told)} (verdict ${verdictText(told.verdict)})`)
+    lines.push(`${start} rule ${ruleOf(told)} (verdict ${verdictText(told.verdict ?? {})})`)
   else if (type === 'policy') lines.push(`${start} policy ${told.policy === 0 ? 'drop' : 'accept'}${marked}`)
-  else if (type === 'return') lines.push(`${start} verdict ${verdictText(told.verdict)}${marked}`)
+  else if (type === 'return') lines.push(`${start} verdict ${verdictText(told.verdict ?? {})}${marked}`)
   return lines.join('\n')
 }
 
 function ruleOf({ ruleText, ruleHandle }: Told): string {
   return ruleText === undefined ? `handle ${ruleHandle}, which is gone` : `${ruleText} # handle ${ruleHandle}`
-}
-
-function verdictText(verdict: TraceEvent['verdict']): string {
-  const { code = 'unknown', chain } = verdict ?? {}
-  return chain === undefined ? code : `${code} ${chain}`
 }
 
 /** Rules by what a trace calls them, read when they are spoken of and kept as long as nobody changes anything. */
@@ -116,10 +111,7 @@ class Rules {
     const key = `${family} ${table} ${chain}`
     let rules = this.#chains.get(key)
     if (rules === undefined) {
-      const found = await this.#nftables.rules({ family, table, chain }).catch((error: unknown) => {
-        if (isKernelError(error, 'ENOENT')) return []
-        throw error
-      })
+      const found = await unlessGone(this.#nftables.rules({ family, table, chain }), [])
       rules = new Map(found.map((rule) => [rule.handle ?? 0, rule]))
       this.#chains.set(key, rules)
     }
@@ -127,6 +119,7 @@ class Rules {
     if (rule === undefined) return {}
     const known = this.#known.get(`${family} ${table}`) ?? (await knownOf(this.#nftables, { family, table }))
     this.#known.set(`${family} ${table}`, known)
-    return { rule, ruleText: printRule(rule, { known, interfaceName: await interfaces.all() }) }
+    const ruleText = await interfaces.naming((interfaceName) => printRule(rule, { known, interfaceName }))
+    return { rule, ruleText }
   }
 }
