@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { mkdtemp, readdir, readFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile } from 'node:fs/promises'
 import { constants, tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -121,9 +121,10 @@ export async function hashFiles(files, ...more) {
   return hash.digest('hex')
 }
 
-/** A folder of its own for `work`, gone afterwards. */
-export async function withTemporaryFolder(name, work) {
-  const folder = await mkdtemp(path.join(tmpdir(), `viaduct-${name}-`))
+/** A folder of its own for `work`, gone afterwards; `below` another one than the system's where a guest is to see it. */
+export async function withTemporaryFolder(name, work, below = tmpdir()) {
+  await mkdir(below, { recursive: true })
+  const folder = await mkdtemp(path.join(below, `viaduct-${name}-`))
   const remove = () => rmSync(folder, { recursive: true, force: true })
   const forget = cleanUpOnSignals(remove)
   try {

@@ -1,6 +1,4 @@
 /** What every benchmark's program does: options, a folder for its files, and the words about the machine. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { cpus, loadavg, release } from 'node:os'
 import { root } from './processes.js'
 import type { Target } from './target.js'
@@ -62,8 +60,12 @@ export async function project<T>(script: string): Promise<T> {
   return (await import(new URL(`../../../scripts/${script}`, import.meta.url).href)) as T
 }
 
-interface Guest {
-  readonly cleanUpOnSignals: (cleanUp: () => void) => () => void
+interface Project {
+  readonly withTemporaryFolder: <T>(
+    name: string,
+    work: (folder: string) => Promise<T>,
+    below: string,
+  ) => Promise<T>
 }
 interface Packages {
   readonly ensurePackages: (names: readonly string[], options: { readonly why: string }) => Promise<void>
@@ -76,17 +78,8 @@ export async function ensurePackages(names: readonly string[], why: string): Pro
 
 /** A folder that is gone afterwards, whatever happens. */
 export async function inFolder<T>(name: string, work: (folder: string) => Promise<T>): Promise<T> {
-  const { cleanUpOnSignals } = await project<Guest>('lab/guest.mjs')
-  await mkdir(`${root}.cache/bench`, { recursive: true })
-  const folder = mkdtempSync(`${root}.cache/bench/${name}-`)
-  const remove = (): void => rmSync(folder, { recursive: true, force: true })
-  const forget = cleanUpOnSignals(remove)
-  try {
-    return await work(folder)
-  } finally {
-    forget()
-    remove()
-  }
+  const { withTemporaryFolder } = await project<Project>('project.mjs')
+  return withTemporaryFolder(name, work, `${root}.cache/bench`)
 }
 
 /** Exit status: 0, 1 if a run was void (an error, a table that is not whole), 2 for wrong usage. */

@@ -329,7 +329,7 @@ function ports(header: Header, ...needs: readonly Dependency[]) {
   return {
     sport: payload(header, 'sport', inetService, ...needs),
     dport: payload(header, 'dport', inetService, ...needs),
-  }
+  } as const
 }
 const on = (protocol: keyof typeof ipProtocols): Dependency => ({
   on: 'transport',
