@@ -169,6 +169,7 @@ commandTest('what is not there is told', async (t, { nft, viaduct }) => {
 })
 
 commandTest('what is monitored is what nft monitors', async (t, { netns, nft }) => {
+  await nft('table ip earlier { set s { type ipv4_addr; flags interval; }; }')
   const theirs = startPeer(netns, ['nft', 'monitor'])
   const all = follow(run, ['monitor'], netns)
   const gone = follow(run, ['monitor', 'destroy', 'chains'], netns)
@@ -184,6 +185,9 @@ commandTest('what is monitored is what nft monitors', async (t, { netns, nft }) 
       'add set ip z s { type ipv4_addr; }; add map ip z m { type ipv4_addr : mark; }; add counter ip z n',
     )
     await nft('add rule ip z c counter; add element ip z s { 1.2.3.4 }')
+    await nft('add rule ip z c iif lo tcp dport { 80, 443 } accept')
+    await nft('add element ip earlier s { 10.0.0.0/8, 192.0.2.1, 198.51.100.0-198.51.100.9 }')
+    await nft('delete element ip earlier s { 10.0.0.0/8 }')
     await nft('flush chain ip z c')
     await nft('delete table ip z')
     await nft('add table ip last')

@@ -507,6 +507,31 @@ t.test('a rule goes before the others, and any expression into it', async (t) =>
   )
 })
 
+t.test('each family refuses in its own words', async (t) => {
+  const { nftables, nft } = await place(t)
+  const reasons = ['no-route', 'port-unreachable', 'host-unreachable', 'admin-prohibited'] as const
+  const transaction = nftables.transaction()
+  for (const family of ['ip', 'ip6'] as const) {
+    transaction
+      .add('table', { family, name: 't' })
+      .add('chain', { family, table: 't', name: 'c', hook: 'input' })
+    for (const reason of reasons) addRule(transaction, { family, table: 't', chain: 'c' }, reject(reason))
+  }
+  await transaction.commit()
+  const said = async (family: string): Promise<string[]> =>
+    [...(await nft('list', 'table', family, 't')).matchAll(/reject.*/g)].map(([text]) => text)
+  const icmp = ['net-unreachable', '', 'host-unreachable', 'admin-prohibited']
+  const icmpv6 = ['no-route', '', 'addr-unreachable', 'admin-prohibited']
+  t.strictSame(
+    await said('ip'),
+    icmp.map((code) => (code === '' ? 'reject' : `reject with icmp ${code}`)),
+  )
+  t.strictSame(
+    await said('ip6'),
+    icmpv6.map((code) => (code === '' ? 'reject' : `reject with icmpv6 ${code}`)),
+  )
+})
+
 t.test('what cannot be is refused, with what was expected', (t) => {
   const transaction = { add: () => transaction, insert: () => transaction } as never
   const refused =

@@ -34,25 +34,32 @@ export class KnownSets {
     this.#nftables = nftables
   }
 
-  /** What has to be known to write this event. */
-  async learn(event: NftablesEvent): Promise<Known> {
+  /** Before it is written. */
+  async learn(event: NftablesEvent): Promise<void> {
     if (event.event === 'resynchronise') {
       this.#sets.clear()
       this.#elements.clear()
     }
-    if (event.event !== 'made' && event.event !== 'gone') return nothing
-    const isMade = event.event === 'made'
-    switch (event.kind) {
-      case 'set':
-        if (isMade) this.#made(event.object as NftSet)
-        return nothing
-      case 'elements':
-        return this.#filled(event.object as Elements)
-      case 'rule':
-        return isMade ? this.#needed(event.object as Rule) : nothing
-      default:
-        return nothing
+    if (event.event !== 'made' && event.event !== 'gone') return
+    if (event.kind === 'elements') return this.#filled(event.object as Elements)
+    if (event.event === 'gone') return
+    if (event.kind === 'set') this.#made(event.object as NftSet)
+    else if (event.kind === 'rule') {
+      const rule = event.object as Rule
+      for (const name of setsIn(rule)) await this.#need(rule, name)
     }
+  }
+
+  /** What has to be known to write it. */
+  about(event: NftablesEvent): Known {
+    if (event.event !== 'made' && event.event !== 'gone') return { sets: [], elements: [] }
+    const { kind, object } = event
+    const names =
+      kind === 'elements' ? [(object as Elements).set] : kind === 'rule' ? setsIn(object as Rule) : []
+    const keys = names.map((name) => nameOf(object as InTable, name))
+    const all = <T>(known: ReadonlyMap<string, T>): T[] =>
+      keys.map((key) => known.get(key)).filter((one) => one !== undefined)
+    return { sets: all(this.#sets), elements: all(this.#elements) }
   }
 
   /** Once it is written. */
@@ -68,27 +75,12 @@ export class KnownSets {
   }
 
   /** Of sets without a name they are kept for the rule that follows. */
-  async #filled(part: Elements): Promise<Known> {
+  async #filled(part: Elements): Promise<void> {
     const set = await this.#need(part, part.set)
-    if (set?.flags?.includes('anonymous') === true) {
-      const name = nameOf(part, part.set)
-      const before = this.#elements.get(name)?.elements ?? []
-      this.#elements.set(name, { ...part, elements: [...before, ...part.elements] })
-    }
-    return { sets: set === undefined ? [] : [set], elements: [] }
-  }
-
-  async #needed({ family, table, expressions = [] }: Rule): Promise<Known> {
-    const sets: NftSet[] = []
-    const elements: Elements[] = []
-    for (const { set: name } of expressions as readonly { readonly set?: string }[]) {
-      const set = name === undefined ? undefined : await this.#need({ family, table }, name)
-      if (set === undefined) continue
-      sets.push(set)
-      const known = this.#elements.get(nameOf(set, set.name))
-      if (known !== undefined) elements.push(known)
-    }
-    return { sets, elements }
+    if (set?.flags?.includes('anonymous') !== true) return
+    const name = nameOf(part, part.set)
+    const before = this.#elements.get(name)?.elements ?? []
+    this.#elements.set(name, { ...part, elements: [...before, ...part.elements] })
   }
 
   /** One that was there before anything was told is read; undefined if it is gone by now. */
@@ -101,11 +93,14 @@ export class KnownSets {
     return this.#sets.get(name)
   }
 }
-type InTable = Pick<Elements, 'family' | 'table'>
-const nothing: Known = { sets: [], elements: [] }
+type InTable = Pick<Rule, 'family' | 'table'>
 
 function nameOf({ family, table }: InTable | NftSet, name: string): string {
   return `${family} ${table} ${name}`
+}
+
+function setsIn({ expressions = [] }: Rule): string[] {
+  return expressions.flatMap((one) => (one as { readonly set?: string }).set ?? [])
 }
 
 /** Events tell of what may have been deleted since. */

@@ -4,7 +4,8 @@ import { type Invocation, usage, using } from '../command.js'
 import { follow } from '../follow.js'
 import { lost, open } from './client.js'
 import { Interfaces } from './interfaces.js'
-import { type Known, KnownSets } from './known.js'
+import { KnownSets } from './known.js'
+import { Ranges } from './ranges.js'
 import { changeText } from './text.js'
 
 const events: Readonly<Record<string, 'made' | 'gone'>> = { new: 'made', destroy: 'gone' }
@@ -39,8 +40,8 @@ async function* wanted(
   wording: Wording | undefined,
 ): AsyncGenerator<NftablesEvent, void, undefined> {
   for await (const event of events) {
-    await wording?.begin(event)
-    if (isWanted(event)) yield event
+    const told = wording === undefined ? [event] : await wording.begin(event)
+    for (const one of told) if (isWanted(one)) yield one
     wording?.end(event)
   }
 }
@@ -49,15 +50,19 @@ async function* wanted(
 class Wording {
   readonly #sets: KnownSets
   readonly #interfaces: Interfaces
-  #known: Known | undefined
+  readonly #ranges = new Ranges()
 
   constructor(nftables: Nftables, interfaces: Interfaces) {
     this.#sets = new KnownSets(nftables)
     this.#interfaces = interfaces
   }
 
-  async begin(event: NftablesEvent): Promise<void> {
-    this.#known = await this.#sets.learn(event)
+  /** What is to be told now. */
+  async begin(event: NftablesEvent): Promise<NftablesEvent[]> {
+    await this.#sets.learn(event)
+    const isOfElements = (event.event === 'made' || event.event === 'gone') && event.kind === 'elements'
+    const flags = isOfElements ? (this.#sets.about(event).sets[0]?.flags ?? []) : []
+    return this.#ranges.put(event, flags.includes('interval') && !flags.includes('concatenation'))
   }
 
   end(event: NftablesEvent): void {
@@ -65,7 +70,8 @@ class Wording {
   }
 
   textOf(event: Exclude<NftablesEvent, { event: 'resynchronise' }>): Promise<string> {
-    return this.#interfaces.naming((interfaceName) => textOf(event, { known: this.#known, interfaceName }))
+    const known = this.#sets.about(event)
+    return this.#interfaces.naming((interfaceName) => textOf(event, { known, interfaceName }))
   }
 }
 
