@@ -45,6 +45,10 @@ const importedBy = { cli: [], agent: ['cli'], index: ['cli'], native: ['net', 'n
 
 /** Rooms whose work begins in a program of the user's: the library itself holds no package and starts no process. */
 const programs = ['cli', 'agent']
+/** Packages that a room may take: bundled with its subpath, which nothing of the core imports. */
+const packagesOf = { sources: ['yaml'] }
+/** Packages of types alone: nothing of them is there at run time. */
+const typePackages = ['kubernetes-types']
 
 const advice = {
   pure: 'This room is pure: take what you need as an argument, and let the room above do the I/O.',
@@ -80,7 +84,7 @@ export async function findBadEdges(source) {
       const target = specifier.startsWith('.')
         ? path.relative(source, resolveRelative(path.join(source, file), specifier))
         : undefined
-      const reason = target === undefined ? badPackage(file, specifier) : badEdge(file, target)
+      const reason = target === undefined ? badPackage(file, specifier, typeOnly) : badEdge(file, target)
       if (reason !== undefined) problems.push(`src/${file}:${line} imports '${specifier}'. ${advice[reason]}`)
       if (target !== undefined && !typeOnly) loads.push(target)
     }
@@ -110,7 +114,7 @@ function badEdge(file, target) {
 
 const isPure = (room) => pure.includes(room) || room === 'model'
 
-function badPackage(file, specifier) {
+function badPackage(file, specifier, typeOnly) {
   const room = roomOf(file)
   if (specifier.startsWith('node:')) {
     if (isPure(room)) return /^node:(util|buffer)$/.test(specifier) ? undefined : 'pure'
@@ -118,7 +122,9 @@ function badPackage(file, specifier) {
     if (/^node:(child_process|cluster)$/.test(specifier) && !programs.includes(room)) return 'process'
     return undefined
   }
-  return programs.includes(room) ? undefined : 'package'
+  const name = specifier.split('/')[0]
+  if (typeOnly && typePackages.includes(name)) return undefined
+  return programs.includes(room) || packagesOf[room]?.includes(name) ? undefined : 'package'
 }
 
 /** A wire.ts that reaches its room's client, service or other files that talk to the kernel. */

@@ -1,0 +1,120 @@
+/** What every dataplane does: desired virtual services in, packets out. */
+import type { Condition, ServiceChange, VirtualService } from '../model/index.js'
+import type { Netns } from '../net/index.js'
+
+/** The node that a dataplane works on. */
+export interface NodeSettings {
+  /** Its addresses, the primary one of each family first. Where left out, those of its interfaces. */
+  readonly addresses?: readonly string[] | undefined
+  /** Prefixes whose addresses are those of Pods. Without them, nobody is taken for a Pod. */
+  readonly clusterRanges?: readonly string[] | undefined
+  /** Prefixes that cluster addresses are of: what goes to one that no service has is dropped. */
+  readonly serviceRanges?: readonly string[] | undefined
+  /** Prefixes of the node's addresses that answer node ports; its primary addresses unless said. */
+  readonly nodePortAddresses?: readonly string[] | undefined
+  /** Servers see the node instead of the client, whoever it is. */
+  readonly masqueradeAll?: boolean | undefined
+}
+
+/** How a dataplane is opened. */
+export interface DataplaneOptions {
+  readonly netns?: Netns | undefined
+  readonly node?: NodeSettings | undefined
+  /** What its table, chains and interfaces are called; `viaduct` unless said. Two with different names know nothing of each other. */
+  readonly name?: string | undefined
+  /** The bit of the packet's (or, with IPVS, the connection's) mark that asks for masquerading; 0x4000 unless said. */
+  readonly masqueradeBit?: number | undefined
+}
+
+/** What one dataplane can do. */
+export interface Capabilities {
+  readonly kind: DataplaneKind
+  /** Names as IPVS has them. */
+  readonly schedulers: readonly string[]
+  /** Whether connections, packets and bytes are counted. */
+  readonly statistics: { readonly connections: boolean; readonly packets: boolean }
+  /** What it cannot do here, and why. */
+  readonly missing: readonly Condition[]
+}
+export type DataplaneKind = 'nftables' | 'ipvs'
+
+/** What is going to be done, as a value: prints as text. */
+export interface DataplanePlan {
+  /** How many messages that change something. */
+  readonly writes: number
+  toString(): string
+}
+
+/** What came of a change. */
+export interface Applied {
+  /** How many messages were sent that change something. */
+  readonly writes: number
+  /** Virtual services that could not be programmed; nothing of them was changed. By their keys. */
+  readonly failures: ReadonlyMap<string, Error>
+  /** What of a virtual service is not honoured. By their keys; only of those that were in the change. */
+  readonly conditions: ReadonlyMap<string, readonly Condition[]>
+}
+
+/** A virtual service as it is in the kernel. */
+export interface ProgrammedService {
+  readonly frontends: VirtualService['frontends']
+  readonly family: VirtualService['family']
+  readonly protocol: VirtualService['protocol']
+  readonly cluster: readonly { readonly address: string; readonly port: number; readonly weight: number }[]
+  readonly local: readonly { readonly address: string; readonly port: number; readonly weight: number }[]
+  readonly affinitySeconds?: number | undefined
+}
+
+/** Counted since it was programmed. What the kernel does not count is left out. */
+export interface ServiceStatistics {
+  readonly key: string
+  readonly connections?: bigint | undefined
+  readonly inPackets?: bigint | undefined
+  readonly outPackets?: bigint | undefined
+  readonly inBytes?: bigint | undefined
+  readonly outBytes?: bigint | undefined
+  readonly servers: readonly ServerStatistics[]
+}
+export interface ServerStatistics extends Omit<ServiceStatistics, 'key' | 'servers'> {
+  readonly address: string
+  readonly port: number
+  readonly activeConnections?: number | undefined
+}
+
+export interface ApplyOptions {
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Keeps virtual services in the kernel of one network namespace. */
+export interface Dataplane {
+  readonly kind: DataplaneKind
+  /** Why this one, where it was chosen. */
+  readonly chosenBecause?: string | undefined
+  readonly capabilities: Capabilities
+  /** What `apply` would do, and nothing is done. */
+  plan(change: ServiceChange): Promise<DataplanePlan>
+  /**
+   * Makes the change; what fails holds nobody else up. The first one reads what is there, as `synchronize` does.
+   * @throws KernelError if the kernel does not answer
+   */
+  apply(change: ServiceChange, options?: ApplyOptions): Promise<Applied>
+  /**
+   * Reads what is in the kernel, adopts what is as it should be, and changes only what differs: nothing but `services` is
+   * left, of what is ours. Running connections go on.
+   */
+  synchronize(services: Iterable<VirtualService>, options?: ApplyOptions): Promise<Applied>
+  /** What is in the kernel now. */
+  read(): Promise<ProgrammedService[]>
+  /** What it counted; of one virtual service or of all. */
+  stats(key?: string): Promise<ServiceStatistics[]>
+  /**
+   * Tells when somebody else changed what is ours, until it is called off.
+   * @returns what calls it off
+   */
+  watch(changed: () => void): () => void
+  /** Closes descriptors; everything goes on forwarding. */
+  close(): void
+  [Symbol.asyncDispose](): Promise<void>
+  /** Takes away all that is ours, and restores the settings that were changed. */
+  teardown(): Promise<void>
+}

@@ -1,0 +1,72 @@
+/** What the model takes: Kubernetes' own objects as they are written, and a shorter form of ours. */
+import type { Endpoints, Node, Pod, Service } from 'kubernetes-types/core/v1.js'
+import type { EndpointSlice } from 'kubernetes-types/discovery/v1.js'
+
+/** An object as Kubernetes writes it, with its `kind`. */
+export type KubernetesObject =
+  | (Service & { readonly kind: 'Service' })
+  | (EndpointSlice & { readonly kind: 'EndpointSlice' })
+  | (Endpoints & { readonly kind: 'Endpoints' })
+  | (Pod & { readonly kind: 'Pod' })
+  | (Node & { readonly kind: 'Node' })
+
+/** Kinds of Kubernetes' objects that the model looks at. */
+export type ObjectKind = KubernetesObject['kind']
+
+/** A service with its servers, in few words. */
+export interface ServiceInput {
+  /** A DNS label. */
+  readonly name: string
+  /** `default` unless said. */
+  readonly namespace?: string | undefined
+  /** Where clients reach it: one address of a family at most. Picked from the model's ranges if left out. */
+  readonly address?: string | readonly string[] | undefined
+  /** More addresses: those of a load balancer in front, or others that packets for it come to. */
+  readonly externalAddresses?: readonly string[] | undefined
+  readonly ports: readonly ServicePortInput[]
+  /** The servers behind every port. */
+  readonly servers: readonly ServerInput[]
+  /** As IPVS names it: `rr`, `wrr`, `sh`, `mh`, … */
+  readonly scheduler?: string | undefined
+  /** How long a client stays with its server after its last new connection. */
+  readonly affinitySeconds?: number | undefined
+  readonly internalTrafficPolicy?: 'cluster' | 'local' | undefined
+  readonly externalTrafficPolicy?: 'cluster' | 'local' | undefined
+  /** Prefixes of clients that may reach it at its external addresses. */
+  readonly sourceRanges?: readonly string[] | undefined
+}
+
+/** A port of a service. */
+export interface ServicePortInput {
+  readonly port: number
+  /** `tcp` unless said. */
+  readonly protocol?: 'tcp' | 'udp' | 'sctp' | undefined
+  /** Needed where there are several. */
+  readonly name?: string | undefined
+  /** The servers' port; the same one unless said. */
+  readonly targetPort?: number | undefined
+  /** On each of the node's addresses; `true` picks one. */
+  readonly nodePort?: number | true | undefined
+}
+
+/** A server behind a service. */
+export interface ServerInput {
+  readonly address: string
+  /** Instead of the port's `targetPort`. */
+  readonly port?: number | undefined
+  /** Share of new connections, 1 unless said; 0 drains: existing connections stay. */
+  readonly weight?: number | undefined
+  /** The node that it runs on. */
+  readonly node?: string | undefined
+}
+
+/** What the model takes. */
+export type ModelObject = KubernetesObject | ServiceInput
+
+/** What names an object. A service in the short form is a `Service`, too. */
+export interface ObjectReference {
+  readonly kind: ObjectKind
+  /** Of nodes there is none. */
+  readonly namespace?: string | undefined
+  readonly name: string
+}
