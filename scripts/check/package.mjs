@@ -15,6 +15,7 @@ export async function packAndInstall(folder) {
   if (!packed.ok) throw new Error(`npm pack failed:\n${packed.output}`)
   const [{ filename, files }] = JSON.parse(packed.stdout)
   const tarball = path.join(folder, filename)
+  const dependencies = await packDependencies(folder)
 
   const consumer = path.join(folder, 'consumer')
   await mkdir(consumer)
@@ -23,11 +24,25 @@ export async function packAndInstall(folder) {
     '{ "name": "consumer", "private": true, "type": "module" }\n',
   )
   const quiet = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']
-  const installed = await npm(['install', ...quiet, '--cache', path.join(folder, 'cache'), tarball], {
-    cwd: consumer,
-  })
+  const installed = await npm(
+    ['install', ...quiet, '--cache', path.join(folder, 'cache'), tarball, ...dependencies],
+    { cwd: consumer },
+  )
   if (!installed.ok) throw new Error(`installing the tarball without a network failed:\n${installed.output}`)
   return { tarball, files: files.map((file) => file.path), consumer }
+}
+
+/** The packages that users get with ours (of types alone), packed from where they are installed: no network is asked. */
+async function packDependencies(folder) {
+  const { dependencies = {} } = await readJson('package.json')
+  const tarballs = []
+  for (const name of Object.keys(dependencies)) {
+    const options = ['--json', '--ignore-scripts', '--pack-destination', folder]
+    const packed = await npm(['pack', inProject('node_modules', name), ...options])
+    if (!packed.ok) throw new Error(`npm pack of ${name} failed:\n${packed.output}`)
+    tarballs.push(path.join(folder, JSON.parse(packed.stdout)[0].filename))
+  }
+  return tarballs
 }
 
 /** What a tarball must and must not hold. */
