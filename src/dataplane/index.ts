@@ -1,0 +1,15 @@
+/** What puts services into the kernel. */
+export type {
+  Applied,
+  ApplyOptions,
+  Capabilities,
+  Dataplane,
+  DataplaneKind,
+  DataplaneOptions,
+  DataplanePlan,
+  NodeSettings,
+  ProgrammedService,
+  ServerStatistics,
+  ServiceStatistics,
+} from './dataplane.js'
+export { openDataplane, type OpenOptions } from './open.js'

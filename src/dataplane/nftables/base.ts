@@ -1,0 +1,74 @@
+/** What of our table is there whatever the services are: its sets, and the chains that packets come into. */
+import type { ChainInput } from '../../nftables/index.js'
+import type { RulesetSettings } from '../ruleset/settings.js'
+import { setNames } from '../ruleset/sets.js'
+import {
+  clearMarkBit,
+  type Expressions,
+  families,
+  type FamilyWords,
+  find,
+  goto,
+  hasMarkBit,
+  hostNumber,
+  isFamily,
+  loadDestination,
+  loadSource,
+  rejections,
+  word,
+} from '../ruleset/words.js'
+import { type ChainRules, dispatchRules, rejectChain } from './profiles.js'
+
+/** A base chain where `hook` is given. */
+export interface BaseChain extends ChainRules, Pick<ChainInput, 'type' | 'hook' | 'priority'> {}
+
+/** In an order in which each refers to earlier ones alone. */
+export function baseChains(settings: RulesetSettings): BaseChain[] {
+  const toDispatch: readonly Expressions[] = [[goto('dispatch')]]
+  return [
+    { name: rejectChain, rules: rejections },
+    { name: 'dispatch', rules: families.flatMap(dispatchRules) },
+    // NF_IP_PRI_NAT_DST, NF_IP_PRI_NAT_SRC (include/uapi/linux/netfilter_ipv4.h).
+    { name: 'prerouting', type: 'nat', hook: 'prerouting', priority: -100, rules: toDispatch },
+    { name: 'output', type: 'nat', hook: 'output', priority: -100, rules: toDispatch },
+    {
+      name: 'postrouting',
+      type: 'nat',
+      hook: 'postrouting',
+      priority: 100,
+      rules: [masqueradeMarked(settings.masqueradeBit), ...families.map(masqueradeHairpin)],
+    },
+  ]
+}
+
+const masquerade: Expressions[number] = { name: 'masq', flags: ['fully-random'] }
+
+/** The bit has done its work: what goes on through a tunnel of this host would else be masqueraded there, too. */
+function masqueradeMarked(bit: number): Expressions {
+  return [...hasMarkBit(bit), ...clearMarkBit(bit), masquerade]
+}
+
+/** `IPS_DST_NAT` (include/uapi/linux/netfilter/nf_conntrack_common.h). */
+const translated = 0x20
+
+/** A server that reaches itself through its service would answer itself without us. */
+function masqueradeHairpin(words: FamilyWords): Expressions {
+  return [
+    ...isFamily(words),
+    { name: 'ct', key: 'status', destinationRegister: word(0) },
+    {
+      name: 'bitwise',
+      sourceRegister: word(0),
+      destinationRegister: word(0),
+      length: 4,
+      mask: hostNumber(translated),
+      xor: hostNumber(0),
+      operation: 'mask-xor',
+    },
+    { name: 'cmp', sourceRegister: word(0), operation: '!=', data: hostNumber(0) },
+    loadSource(words, 0),
+    loadDestination(words, words.words),
+    find(setNames(words).hairpin, 0),
+    masquerade,
+  ]
+}

@@ -1,0 +1,115 @@
+/** Our table as it is in the kernel. */
+import { isDeepStrictEqual } from 'node:util'
+import { isKernelError, ValidationError } from '../../errors/index.js'
+import type { Chain, Element, ElementInput, Nftables, NftSet, Rule, SetInput } from '../../nftables/index.js'
+import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
+import { type Expressions, families } from '../ruleset/words.js'
+import type { BaseChain } from './base.js'
+
+/** Goes up whenever older rules would not do: a table of another layout is replaced in one transaction. */
+const layout = 1
+const commentStart = 'virtual services, layout '
+export const tableComment = `${commentStart}${layout}`
+
+/** A table of ours, of this layout. */
+export interface KernelTable {
+  readonly generation: number
+  readonly chains: ReadonlyMap<string, { readonly chain: Chain; readonly rules: readonly Rule[] }>
+  /** Without those that packets fill. */
+  readonly elements: ReadonlyMap<string, readonly Element[]>
+}
+
+/** What is there: `none`; `other`, a table of another layout of ours; or one to go on with. */
+export type Found =
+  | { readonly generation: number; readonly table: 'none' | 'other' }
+  | { readonly generation: number; readonly table: KernelTable }
+
+/** @throws ValidationError if there is a table of this name that is not ours */
+export async function readTable(nftables: Nftables, table: TableName, signal?: AbortSignal): Promise<Found> {
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted()
+    const generation = await nftables.generation()
+    try {
+      const found = await readOnce(nftables, table, generation)
+      if (attempt === attempts || (await nftables.generation()) === generation) return found
+    } catch (error) {
+      if (!isKernelError(error, 'ENOENT') || attempt === attempts) throw error
+    }
+  }
+}
+/** After so many, a commit with the generation decides. */
+const attempts = 5
+
+async function readOnce(nftables: Nftables, table: TableName, generation: number): Promise<Found> {
+  const { family } = table
+  const tables = await nftables.tables({ family })
+  const ours = tables.find(({ name }) => name === table.table)
+  if (ours === undefined) return { generation, table: 'none' }
+  if (ours.comment?.startsWith(commentStart) !== true) {
+    throw new ValidationError(
+      'name',
+      table.table,
+      `a name that no other table of family ${family} has: the one that is there was not made by this library. Delete it (nft delete table ${family} ${table.table}) or take another name`,
+    )
+  }
+  if (ours.comment !== tableComment) return { generation, table: 'other' }
+  const selection = { family, table: table.table }
+  const sets = await nftables.sets(selection)
+  const wanted = setsOf(table)
+  // Sets cannot be changed: one that is missing or different was somebody else's doing.
+  if (wanted.some((set) => !sets.some((one) => isSet(one, set)))) return { generation, table: 'other' }
+  const chains = new Map<string, { chain: Chain; rules: Rule[] }>()
+  for (const chain of await nftables.chains(selection)) {
+    if (chain.table === table.table) chains.set(chain.name, { chain, rules: [] })
+  }
+  for (const rule of await nftables.rules(selection)) chains.get(rule.chain!)?.rules.push(rule)
+  const elements = new Map<string, readonly Element[]>()
+  for (const { name } of wanted) {
+    if (filled.has(name)) continue
+    elements.set(name, (await nftables.elements({ family, table: table.table, name })).elements)
+  }
+  return { generation, table: { generation, chains, elements } }
+}
+const filled: ReadonlySet<string> = new Set(families.map((words) => setNames(words).affinity))
+
+function isSet(found: NftSet, wanted: SetInput): boolean {
+  const flagsOf = ({ flags = [] }: { readonly flags?: readonly (string | number)[] | undefined }): string =>
+    [...flags].sort().join()
+  return (
+    found.name === wanted.name &&
+    found.keyLength === wanted.keyLength &&
+    found.dataLength === wanted.dataLength &&
+    flagsOf(found) === flagsOf(wanted)
+  )
+}
+
+/** Whether the chain is what it is to be, rule by rule. */
+export function isChain(
+  found: { readonly chain: Chain; readonly rules: readonly Rule[] },
+  wanted: BaseChain,
+): boolean {
+  const { chain, rules } = found
+  return (
+    chain.hook === wanted.hook &&
+    chain.priority === wanted.priority &&
+    rules.length === wanted.rules.length &&
+    rules.every(({ expressions = [] }, index) => areSame(expressions, wanted.rules[index]!))
+  )
+}
+
+/** The kernel tells of some expressions more than it needs to be told. */
+function areSame(found: readonly object[], wanted: Expressions): boolean {
+  return (
+    found.length === wanted.length &&
+    wanted.every((expression, index) =>
+      Object.entries(expression).every(([key, value]) =>
+        isDeepStrictEqual((found[index] as Readonly<Record<string, unknown>>)[key], value),
+      ),
+    )
+  )
+}
+
+/** As it could be added. */
+export function inputOf({ key, keyEnd, data, flags }: Element): ElementInput {
+  return { key, keyEnd, data: data, flags }
+}

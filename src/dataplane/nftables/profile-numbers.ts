@@ -1,0 +1,64 @@
+/** Profiles that are in the kernel, by their names: each has a number, which frontends carry. */
+import type { RulesetSettings } from '../ruleset/settings.js'
+import { type ChainRules, chainsOf, type Profile, profileName } from './profiles.js'
+
+export interface NumberedProfile {
+  readonly number: number
+  readonly name: string
+  readonly chains: readonly ChainRules[]
+  /** How many frontends have it. */
+  uses: number
+}
+
+export class ProfileNumbers {
+  readonly #settings: RulesetSettings
+  readonly #byName = new Map<string, NumberedProfile>()
+  readonly #byNumber = new Map<number, NumberedProfile>()
+  /** Numbers that are in the kernel for chains of a name. */
+  readonly #adopted: ReadonlyMap<string, number>
+  #next = 1
+  #fresh: NumberedProfile[] = []
+
+  constructor(settings: RulesetSettings, adopted: ReadonlyMap<string, number> = new Map()) {
+    this.#settings = settings
+    this.#adopted = adopted
+    for (const number of adopted.values()) this.#next = Math.max(this.#next, number + 1)
+  }
+
+  /** A new one gets a number and chains. */
+  numberOf(profile: Profile): number {
+    const name = profileName(profile)
+    const known = this.#byName.get(name)
+    if (known !== undefined) return known.number
+    const number = this.#adopted.get(name) ?? this.#next++
+    const made = { number, name, chains: chainsOf(profile, this.#settings), uses: 0 }
+    this.#byName.set(name, made)
+    this.#byNumber.set(number, made)
+    this.#fresh.push(made)
+    return number
+  }
+
+  /** Those that are new since this was asked last. */
+  takeFresh(): readonly NumberedProfile[] {
+    const fresh = this.#fresh
+    this.#fresh = []
+    return fresh
+  }
+
+  use(number: number, by: 1 | -1): void {
+    this.#byNumber.get(number)!.uses += by
+  }
+
+  all(): Iterable<NumberedProfile> {
+    return this.#byName.values()
+  }
+
+  idle(): NumberedProfile[] {
+    return [...this.#byName.values()].filter(({ uses }) => uses === 0)
+  }
+
+  forget({ name, number }: NumberedProfile): void {
+    this.#byName.delete(name)
+    this.#byNumber.delete(number)
+  }
+}

@@ -1,0 +1,70 @@
+/** The node's settings, checked and complete. */
+import { canonicalAddress, parsePrefix } from '../../address/index.js'
+import { ValidationError } from '../../errors/index.js'
+import type { DataplaneOptions, NodeSettings } from '../dataplane.js'
+
+/** What the rules are made from, beside services. */
+export interface RulesetSettings {
+  readonly name: string
+  readonly masqueradeBit: number
+  readonly masqueradeAll: boolean
+  readonly addresses: readonly string[]
+  readonly clusterRanges: readonly string[]
+  readonly serviceRanges: readonly string[]
+  /** Prefixes of the node's addresses that answer node ports. */
+  readonly nodePortAddresses: readonly string[]
+}
+
+/** @throws ValidationError */
+export function settingsOf(
+  { name = 'viaduct', masqueradeBit = 0x4000, node = {} }: DataplaneOptions,
+  addresses: readonly string[],
+): RulesetSettings {
+  // An interface of this name and a digit has at most 15 bytes.
+  if (typeof name !== 'string' || !/^[a-z][a-z0-9-]{0,13}$/.test(name)) {
+    throw new ValidationError('name', name, '1 to 14 small letters, digits and -, beginning with a letter')
+  }
+  const isBit =
+    Number.isInteger(masqueradeBit) &&
+    masqueradeBit > 0 &&
+    masqueradeBit <= 0x8000_0000 &&
+    Math.log2(masqueradeBit) % 1 === 0
+  if (!isBit) throw new ValidationError('masqueradeBit', masqueradeBit, 'one bit of 32, as 0x4000')
+  const own = addressesOf('node.addresses', node.addresses ?? addresses)
+  return {
+    name,
+    masqueradeBit,
+    masqueradeAll: node.masqueradeAll ?? false,
+    addresses: own,
+    clusterRanges: prefixesOf('clusterRanges', node.clusterRanges),
+    serviceRanges: prefixesOf('serviceRanges', node.serviceRanges),
+    nodePortAddresses:
+      node.nodePortAddresses === undefined
+        ? primaryOf(own)
+        : prefixesOf('nodePortAddresses', node.nodePortAddresses),
+  }
+}
+
+/** The first of each family. */
+function primaryOf(addresses: readonly string[]): string[] {
+  const first = (isV6: boolean): string[] =>
+    addresses.filter((address) => address.includes(':') === isV6).slice(0, 1)
+  return [...first(false), ...first(true)]
+}
+
+function addressesOf(path: string, given: readonly string[]): string[] {
+  return given.map((address, index) => {
+    const canonical = typeof address === 'string' ? canonicalAddress(address) : undefined
+    if (canonical === undefined) throw new ValidationError(`${path}[${index}]`, address, 'an address')
+    return canonical
+  })
+}
+
+function prefixesOf(key: keyof NodeSettings, given: readonly string[] = []): readonly string[] {
+  for (const [index, prefix] of given.entries()) {
+    if (typeof prefix !== 'string' || parsePrefix(prefix) === undefined) {
+      throw new ValidationError(`node.${key}[${index}]`, prefix, 'a prefix, as 10.0.0.0/8')
+    }
+  }
+  return given
+}
