@@ -57,12 +57,22 @@ export interface Applied {
 
 /** A virtual service as it is in the kernel. */
 export interface ProgrammedService {
+  /** Those that are no cluster addresses are told as `external`, whatever else they were, or as `node-port`. */
   readonly frontends: VirtualService['frontends']
   readonly family: VirtualService['family']
   readonly protocol: VirtualService['protocol']
-  readonly cluster: readonly { readonly address: string; readonly port: number; readonly weight: number }[]
-  readonly local: readonly { readonly address: string; readonly port: number; readonly weight: number }[]
+  /** Those that every node's servers are; empty where nothing takes from them. */
+  readonly cluster: readonly ProgrammedServer[]
+  /** Those of this node alone; the same. */
+  readonly local: readonly ProgrammedServer[]
   readonly affinitySeconds?: number | undefined
+}
+
+/** A server with its share of new connections. */
+export interface ProgrammedServer {
+  readonly address: string
+  readonly port: number
+  readonly weight: number
 }
 
 /** Counted since it was programmed. What the kernel does not count is left out. */
@@ -94,8 +104,8 @@ export interface Dataplane {
   /** What `apply` would do, and nothing is done. */
   plan(change: ServiceChange): Promise<DataplanePlan>
   /**
-   * Makes the change; what fails holds nobody else up. The first one reads what is there, as `synchronize` does.
-   * @throws KernelError if the kernel does not answer
+   * Makes the change; what fails holds nobody else up. `synchronize` comes first: it says what there is to change.
+   * @throws KernelError if the kernel does not answer; ValidationError before `synchronize`
    */
   apply(change: ServiceChange, options?: ApplyOptions): Promise<Applied>
   /**

@@ -55,6 +55,10 @@ class SocketTransport implements Transport {
     this.#buffer = socket.receiveBuffer
   }
 
+  get portId(): number {
+    return this.#socket.portId
+  }
+
   exchangeSync(request: Uint8Array, length: number, deadlineMilliseconds: number): Replies {
     const result = this.#socket.exchangeSync(request, length, deadlineMilliseconds)
     const lost = result < 0

@@ -26,6 +26,8 @@ export interface Transport {
    */
   readonly subscribe?:
     ((groups: number | readonly number[], listener: EventListener) => () => void) | undefined
+  /** The number that the kernel knows it by (`nlmsg_pid` of what comes of its requests). Left out where there is none. */
+  readonly portId?: number | undefined
   /** Closes the descriptor. What is under way rejects. */
   close(): void
 }

@@ -32,7 +32,7 @@ import {
   type Rule,
   type Table,
 } from './kinds.js'
-import { monitor, type NftablesEvent, type NftablesTrace, trace } from './monitor.js'
+import { monitor, type MonitorOptions, type NftablesEvent, type NftablesTrace, trace } from './monitor.js'
 import { describeOwner } from './owners.js'
 import { readObject } from './reading.js'
 import { type Operation, type SetPlace, Transaction } from './transaction.js'
@@ -321,8 +321,8 @@ export class Nftables {
    * What is made and deleted from now on, by whomever. Ends when the loop is left, when the signal is aborted (it then
    * throws its reason) or the client is closed. What was lost is told: read the ruleset anew then.
    */
-  monitor(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NftablesEvent> {
-    return monitor(this.#connection.transport, options.signal)
+  monitor(options: MonitorOptions = {}): AsyncIterableIterator<NftablesEvent> {
+    return monitor(this.#connection.transport, options)
   }
 
   /** What packets go through that a rule marks for it (`meta nftrace set 1`), place by place. */

@@ -37,6 +37,6 @@ export {
   type TransactionOptions,
   type Verb,
 } from './transaction.js'
-export type { NftablesEvent, NftablesTrace, TraceEvent } from './monitor.js'
+export type { MonitorOptions, NftablesEvent, NftablesTrace, TraceEvent } from './monitor.js'
 export { type PrintOptions, printRule, printRuleset, printScript } from './print/index.js'
 export * from './builder/index.js'

@@ -1,5 +1,5 @@
 /** Events of nf_tables: what was made and deleted by anybody, and what traced packets went through. */
-import { eventsOf, type Transport } from '../netlink/index.js'
+import { eventsOf, hostIsLittleEndian, type Transport } from '../netlink/index.js'
 import { netfilterGroup, NFGENMSG_BYTES, readHeader, subsystem } from '../nfnetlink/index.js'
 import { type Family, familyOfNumber } from './hooks.js'
 import { type ReadObject, readObject } from './reading.js'
@@ -34,11 +34,25 @@ export interface TraceEvent extends TraceRecord {
 /** What a trace tells. */
 export type NftablesTrace = TraceEvent | { readonly event: 'resynchronise' }
 
-export function monitor(transport: Transport, signal?: AbortSignal): AsyncIterableIterator<NftablesEvent> {
+/** What of all events is told. */
+export interface MonitorOptions {
+  /** Ends it. */
+  readonly signal?: AbortSignal | undefined
+  /** Nothing of what this client's own transactions do. It costs next to nothing: none of it is read. */
+  readonly others?: boolean | undefined
+}
+
+export function monitor(
+  transport: Transport,
+  { signal, others = false }: MonitorOptions,
+): AsyncIterableIterator<NftablesEvent> {
+  const own = others ? transport.portId : undefined
   return eventsOf<NftablesEvent>(
     transport,
     netfilterGroup.nftables,
     (bytes, view, type, offset, end) => {
+      // nlmsg_pid, the last field of the header: whose request it comes of (nf_tables_api.c, nft_ctx.portid).
+      if (own !== undefined && view.getUint32(offset - 4, hostIsLittleEndian) === own) return undefined
       if (type === ((subsystem.nftables << 8) | message.newGeneration)) {
         const { id, processId, processName } = generationTable.decode(
           bytes,

@@ -1,7 +1,15 @@
 /** Virtual services on nf_tables. */
-import { Nftables, printScript, type Transaction } from '../../nftables/index.js'
-import { Rtnetlink } from '../../rtnetlink/index.js'
+import { Conntrack } from '../../conntrack/index.js'
+import { isBatchError, isKernelError, ValidationError } from '../../errors/index.js'
 import type { Condition, ServiceChange, VirtualService } from '../../model/index.js'
+import {
+  type Inputs,
+  Nftables,
+  type NftablesEvent,
+  printScript,
+  type Transaction,
+} from '../../nftables/index.js'
+import { Rtnetlink } from '../../rtnetlink/index.js'
 import type {
   Applied,
   ApplyOptions,
@@ -12,17 +20,20 @@ import type {
   ProgrammedService,
   ServiceStatistics,
 } from '../dataplane.js'
+import { keyOf } from '../ruleset/changes.js'
 import { type RulesetSettings, settingsOf } from '../ruleset/settings.js'
 import { setsOf, type TableName } from '../ruleset/sets.js'
+import { StaleFlows } from '../stale-flows.js'
 import { type Found, readTable, tableComment } from './kernel.js'
-import { conditionsOf, schedulers } from './programmed.js'
+import { conditionsOf, emit, schedulers } from './programmed.js'
+import { servicesIn } from './read.js'
 import { State, type Step } from './state.js'
 
 /** @throws KernelError if the kernel has no nf_tables; ValidationError for settings that are none */
 export async function openNftablesDataplane(options: DataplaneOptions = {}): Promise<NftablesDataplane> {
   const addresses = options.node?.addresses ?? (await ownAddresses(options))
   const settings = settingsOf(options, addresses)
-  return new NftablesDataplane(await Nftables.open({ netns: options.netns }), settings)
+  return new NftablesDataplane(await Nftables.open({ netns: options.netns }), settings, options)
 }
 
 /** Those of interfaces that others reach, in the kernel's order. */
@@ -32,70 +43,121 @@ async function ownAddresses({ netns }: DataplaneOptions): Promise<string[]> {
   return all.filter(({ scope }) => scope === 'universe').map(({ address }) => address.split('/')[0]!)
 }
 
+/** So often a change is decided on anew when somebody else was faster. */
+const attempts = 10
+
 export class NftablesDataplane implements Dataplane {
   readonly kind = 'nftables'
   readonly #nftables: Nftables
   readonly #settings: RulesetSettings
+  readonly #options: DataplaneOptions
   readonly #table: TableName
+  /** What is programmed, as far as is known. */
   #state: State | undefined
+  /** The kernel may have something else: read it before the next change. */
+  #isDoubtful = false
   #last: Promise<unknown> = Promise.resolve()
+  #conntrack: Promise<Conntrack> | undefined
+  readonly #closing = new AbortController()
 
-  constructor(nftables: Nftables, settings: RulesetSettings) {
+  /** @internal */
+  constructor(nftables: Nftables, settings: RulesetSettings, options: DataplaneOptions) {
     this.#nftables = nftables
     this.#settings = settings
+    this.#options = options
     this.#table = { family: 'inet', table: settings.name }
   }
 
   get capabilities(): Capabilities {
-    return {
-      kind: this.kind,
-      schedulers,
-      statistics: { connections: false, packets: false },
-      missing: [],
-    }
+    return { kind: this.kind, schedulers, statistics: { connections: false, packets: false }, missing: [] }
   }
 
   async plan(change: ServiceChange): Promise<DataplanePlan> {
     await this.#last
     const transaction = this.#nftables.transaction()
-    if (this.#state === undefined) await this.#prepare(change.upserted, transaction)
-    else this.#state.change(change).fill(transaction)
+    const state = this.#known()
+    const found = await readTable(this.#nftables, this.#table)
+    this.#whole(found, changed(state, change), transaction)
     return { writes: transaction.operations.length, toString: () => printScript(transaction) }
   }
 
   apply(change: ServiceChange, options?: ApplyOptions): Promise<Applied> {
     return this.#inTurn(async () => {
-      const state = this.#state
-      if (state === undefined) throw new Error('synchronize before the first apply')
+      const state = this.#known()
+      if (this.#isDoubtful) return await this.#synchronize(changed(state, change), change.upserted, options)
       const transaction = this.#nftables.transaction()
       const step = state.change(change)
       step.fill(transaction)
-      const writes = await this.#commit(transaction, options)
+      const stale = new StaleFlows(this.#settings.addresses)
+      for (const service of change.upserted) stale.changed(state.services.get(service.key)?.service, service)
+      for (const key of change.deleted) {
+        const before = state.services.get(key)
+        if (before !== undefined) stale.changed(before.service, undefined)
+      }
+      const wanted = changed(state, change)
+      let writes: number
+      try {
+        writes = await this.#commit(transaction, options)
+      } catch (error) {
+        if (!isBatchError(error)) throw error
+        // Something is not as it was left. What is there is read, and the change is a part of what differs from it.
+        return await this.#synchronize(wanted, change.upserted, options)
+      }
       step.accept()
       await this.#tidy(state)
+      await this.#deleteFlows(stale)
       return { writes, failures: step.failures, conditions: conditionsFor(change.upserted) }
     })
   }
 
   synchronize(services: Iterable<VirtualService>, options?: ApplyOptions): Promise<Applied> {
     const wanted = [...services]
-    return this.#inTurn(async () => {
-      const transaction = this.#nftables.transaction()
-      const { found, state, step } = await this.#prepare(wanted, transaction, options)
-      const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
-      step.accept()
-      this.#state = state
-      await this.#tidy(state)
-      return { writes, failures: step.failures, conditions: conditionsFor(wanted) }
-    })
+    return this.#inTurn(() => this.#synchronize(() => wanted, wanted, options))
   }
 
-  async #prepare(
-    services: Iterable<VirtualService>,
+  async #synchronize(
+    services: () => Iterable<VirtualService>,
+    told: Iterable<VirtualService>,
+    options: ApplyOptions | undefined,
+  ): Promise<Applied> {
+    const wanted = [...services()]
+    const refused = new Map<string, Error>()
+    for (let attempt = 1; ; attempt++) {
+      const transaction = this.#nftables.transaction()
+      const found = await readTable(this.#nftables, this.#table, options?.signal)
+      const accepted = wanted.filter(({ key }) => !refused.has(key))
+      const { state, step } = this.#whole(found, () => accepted, transaction)
+      try {
+        const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
+        step.accept()
+        const stale = new StaleFlows(this.#settings.addresses)
+        for (const service of accepted) stale.changed(undefined, service)
+        for (const { service } of this.#state?.services.values() ?? []) {
+          if (!state.services.has(service.key)) stale.changed(service, undefined)
+        }
+        this.#state = state
+        this.#isDoubtful = false
+        await this.#tidy(state)
+        await this.#deleteFlows(stale)
+        const failures = new Map([...step.failures, ...refused])
+        return { writes, failures, conditions: conditionsFor(told) }
+      } catch (error) {
+        this.#isDoubtful = true
+        if (attempt === attempts) throw error
+        if (isKernelError(error, 'ERESTART')) continue
+        const owners = ownersOf(error, state)
+        if (owners.size === 0) throw error
+        for (const [key, reason] of owners) refused.set(key, reason)
+      }
+    }
+  }
+
+  /** The state with these services, and what takes the kernel there. */
+  #whole(
+    found: Found,
+    services: () => Iterable<VirtualService>,
     transaction: Transaction,
-    options?: ApplyOptions,
-  ): Promise<{ readonly found: Found; readonly state: State; readonly step: Step }> {
-    const found = await readTable(this.#nftables, this.#table, options?.signal)
+  ): { readonly state: State; readonly step: Step } {
     const kernel = typeof found.table === 'object' ? found.table : undefined
     if (kernel === undefined) {
       const { family, table: name } = this.#table
@@ -103,9 +165,14 @@ export class NftablesDataplane implements Dataplane {
       transaction.add('table', { family, name, comment: tableComment })
       for (const set of setsOf(this.#table)) transaction.add('set', set)
     }
-    const { state, step } = State.whole(this.#table, this.#settings, kernel, this.#state, services)
-    step.fill(transaction)
-    return { found, state, step }
+    const whole = State.whole(this.#table, this.#settings, kernel, this.#state, services())
+    whole.step.fill(transaction)
+    return whole
+  }
+
+  #known(): State {
+    if (this.#state !== undefined) return this.#state
+    throw new ValidationError('dataplane', undefined, 'a call of synchronize() before the first change')
   }
 
   async #commit(
@@ -120,7 +187,20 @@ export class NftablesDataplane implements Dataplane {
   async #tidy(state: State): Promise<void> {
     const transaction = this.#nftables.transaction()
     state.tidy(transaction)
-    if (transaction.operations.length > 0) await transaction.commit()
+    if (transaction.operations.length === 0) return
+    try {
+      await transaction.commit()
+    } catch (error) {
+      // Nothing is lost by it: the next pass finds what is left over.
+      if (!isBatchError(error) && !isKernelError(error)) throw error
+      this.#isDoubtful = true
+    }
+  }
+
+  async #deleteFlows(stale: StaleFlows): Promise<void> {
+    if (stale.isEmpty) return
+    this.#conntrack ??= Conntrack.open({ netns: this.#options.netns })
+    await stale.delete(await this.#conntrack)
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -131,7 +211,8 @@ export class NftablesDataplane implements Dataplane {
 
   async read(): Promise<ProgrammedService[]> {
     await this.#last
-    return []
+    const { table } = await readTable(this.#nftables, this.#table)
+    return typeof table === 'object' ? servicesIn(table) : []
   }
 
   async stats(): Promise<ServiceStatistics[]> {
@@ -139,12 +220,39 @@ export class NftablesDataplane implements Dataplane {
     return []
   }
 
-  watch(): () => void {
-    return () => undefined
+  watch(changed: () => void): () => void {
+    const ending = new AbortController()
+    const signal = AbortSignal.any([ending.signal, this.#closing.signal])
+    void this.#follow(this.#nftables.monitor({ signal, others: true }), changed)
+    return () => ending.abort()
+  }
+
+  async #follow(events: AsyncIterable<NftablesEvent>, changed: () => void): Promise<void> {
+    try {
+      for await (const event of events) {
+        if (!this.#isOurs(event)) continue
+        this.#isDoubtful = true
+        changed()
+      }
+    } catch {
+      // It was called off, or the client is closed.
+    }
+  }
+
+  #isOurs(event: NftablesEvent): boolean {
+    if (event.event === 'resynchronise') return true
+    if (event.event === 'generation') return false
+    const { family, table, name } = event.object as Partial<Inputs['table'] & Inputs['rule']>
+    return family === 'inet' && (event.kind === 'table' ? name : table) === this.#table.table
   }
 
   close(): void {
+    this.#closing.abort()
     this.#nftables.close()
+    void this.#conntrack?.then(
+      (conntrack) => conntrack.close(),
+      () => undefined,
+    )
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- nothing of it takes time
@@ -155,9 +263,30 @@ export class NftablesDataplane implements Dataplane {
   async teardown(): Promise<void> {
     await this.#inTurn(async () => {
       const { family, table: name } = this.#table
-      await this.#nftables.transaction().destroy('table', { family, name }).commit()
+      for (let attempt = 1; ; attempt++) {
+        const found = await readTable(this.#nftables, this.#table)
+        if (found.table === 'none') break
+        try {
+          const { generation: ifGeneration } = found
+          await this.#nftables.transaction().delete('table', { family, name }).commit({ ifGeneration })
+          break
+        } catch (error) {
+          if (!isKernelError(error, 'ERESTART') || attempt === attempts) throw error
+        }
+      }
       this.#state = undefined
     })
+  }
+}
+
+/** The services of a state after a change. */
+function changed(state: State, { upserted, deleted }: ServiceChange): () => Iterable<VirtualService> {
+  return () => {
+    const services = new Map<string, VirtualService>()
+    for (const [key, { service }] of state.services) services.set(key, service)
+    for (const key of deleted) services.delete(key)
+    for (const service of upserted) services.set(service.key, service)
+    return services.values()
   }
 }
 
@@ -168,4 +297,27 @@ function conditionsFor(services: Iterable<VirtualService>): Map<string, readonly
     if (found.length > 0) conditions.set(service.key, found)
   }
   return conditions
+}
+
+/** Whose elements the kernel did not take. None where that is not what was wrong. */
+function ownersOf(error: unknown, state: State): Map<string, Error> {
+  const owners = new Map<string, Error>()
+  if (!isBatchError(error)) return owners
+  const refused = new Map<string, Error>()
+  for (const { object, error: reason } of error.failures) {
+    const at = isKernelError(reason) ? /elements\[(\d+)\]/.exec(reason.attribute?.path ?? '')?.[1] : undefined
+    const { set, elements } = object as Partial<Inputs['elements']>
+    const element =
+      at === undefined ? undefined : (elements as Inputs['elements']['elements'] & [])?.[Number(at)]
+    if (element !== undefined) refused.set(`${set} ${keyOf(element)}`, reason)
+  }
+  if (refused.size === 0) return owners
+  for (const [key, programmed] of state.services) {
+    const look = (set: string, element: Parameters<typeof keyOf>[0]): void => {
+      const reason = refused.get(`${set} ${keyOf(element)}`)
+      if (reason !== undefined) owners.set(key, reason)
+    }
+    emit(programmed, look, look)
+  }
+  return owners
 }

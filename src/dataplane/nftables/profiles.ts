@@ -87,6 +87,12 @@ export function profileName(profile: Profile): string {
   return `${start}-${methodName(profile)}`
 }
 
+/** What the name of a profile says of it. */
+export function affinityOfProfile(name: string): number | undefined {
+  const found = /-affinity-(\d+)$/.exec(name)?.[1]
+  return found === undefined ? undefined : Number(found)
+}
+
 function methodName({ method, affinitySeconds, own }: Profile): string {
   const affinity = affinitySeconds === undefined ? '' : `-affinity-${affinitySeconds}`
   return `${method}${own === undefined ? '' : `-${own}`}${affinity}`

@@ -93,16 +93,20 @@ export class State {
       if (adder === undefined) adders.set(set, (adder = fill(set)))
       return adder(element)
     }
+    const put = (service: VirtualService, kept: Kept): void => {
+      const made = program(service, kept, (profile) => state.profiles.numberOf(profile))
+      state.#take(made, 1)
+      emit(made, add, (set, element) => {
+        if (state.#share(set, element, 1) === 1) add(set, element)
+      })
+    }
     for (const service of services) {
+      const old = before?.services.get(service.key)
       try {
-        const kept = before?.services.get(service.key) ?? known.of(service) ?? state.#newService()
-        const made = program(service, kept, (profile) => state.profiles.numberOf(profile))
-        state.#take(made, 1)
-        emit(made, add, (set, element) => {
-          if (state.#share(set, element, 1) === 1) add(set, element)
-        })
+        put(service, old ?? known.of(service) ?? state.#newService())
       } catch (error) {
         failures.set(service.key, error as Error)
+        if (old !== undefined) put(old.service, old)
       }
     }
     for (const { number, name } of state.profiles.takeFresh()) {
