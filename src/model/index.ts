@@ -19,3 +19,7 @@ export type {
   ServiceInput,
   ServicePortInput,
 } from './objects.js'
+export { poolAnnotation, schedulerAnnotation, weightAnnotation } from './annotations.js'
+export type { ModelProblem } from './problem.js'
+export type { SelectorInput } from './selector.js'
+export { type ModelChange, ServiceModel, type ServiceModelOptions } from './service-model.js'
