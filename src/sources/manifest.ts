@@ -84,7 +84,9 @@ function collect(
       manifests.push({ ...outcome, document: index, path, position: document.positionOf(path) })
     } else {
       const { severity, at, message } =
-        'items' in outcome ? { severity: 'error' as const, at: [], message: 'too many lists in lists' } : outcome
+        'items' in outcome
+          ? { severity: 'error' as const, at: [], message: 'too many lists in lists' }
+          : outcome
       const place = [...path, ...at]
       problems.push({ severity, ...document.positionOf(place), path: formatPath(place), message })
     }
@@ -108,7 +110,8 @@ function interpret(value: unknown, namespace: string, listed: Listed | undefined
     if (!isMap(value)) throw new ValidationError('', value, 'an object')
     const kind = textAt(value, 'kind') ?? listed?.kind
     const apiVersion = textAt(value, 'apiVersion') ?? listed?.apiVersion
-    if (kind === undefined && apiVersion === undefined) return named({ ...value, namespace: value['namespace'] ?? namespace })
+    if (kind === undefined && apiVersion === undefined)
+      return named({ ...value, namespace: value['namespace'] ?? namespace })
     if (kind === undefined) throw new ValidationError('kind', undefined, 'the name of a kind')
     if (apiVersion === undefined) {
       const expected = isObjectKind(kind) ? apiVersions[kind] : 'the version of an API'
@@ -166,7 +169,8 @@ const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 function whatIs(value: unknown): string {
   if (value === undefined) return 'and it is not there'
-  if (typeof value === 'object') return value === null ? 'got null' : Array.isArray(value) ? 'got a list' : 'got an object'
+  if (typeof value === 'object')
+    return value === null ? 'got null' : Array.isArray(value) ? 'got a list' : 'got an object'
   const text = JSON.stringify(value)
   return `got ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`
 }

@@ -30,8 +30,7 @@ export function referenceOf(object: ModelObject): ObjectReference {
 }
 
 function named(kind: ObjectKind, name: unknown, namespace: unknown, path: string): ObjectReference {
-  if (typeof name !== 'string' || name === '')
-    throw new ValidationError(`${path}name`, name, 'a name')
+  if (typeof name !== 'string' || name === '') throw new ValidationError(`${path}name`, name, 'a name')
   if (kind === 'Node') return { kind, name }
   if (namespace !== undefined && (typeof namespace !== 'string' || namespace === ''))
     throw new ValidationError(`${path}namespace`, namespace, 'the name of a namespace')

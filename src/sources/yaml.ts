@@ -71,8 +71,7 @@ const options = {
   logLevel: 'silent',
   customTags: (tags: unknown[]) =>
     (tags as { tag: string; format?: string }[]).filter(
-      ({ tag, format }) =>
-        format !== 'TIME' && !/:(timestamp|binary|omap|pairs|set|merge)$/.test(tag),
+      ({ tag, format }) => format !== 'TIME' && !/:(timestamp|binary|omap|pairs|set|merge)$/.test(tag),
     ),
 } as ConstructorParameters<typeof Composer>[0]
 
@@ -122,7 +121,11 @@ function positionAt(lines: LineCounter, offset: number): Position {
 }
 
 function read(document: Document, lines: LineCounter): YamlDocument {
-  const positionOf = (path: Path): Position => positionAt(lines, find(document.contents, path))
+  let anchors: ReadonlyMap<string, unknown> | undefined
+  const positionOf = (path: Path): Position => {
+    anchors ??= anchorsOf(document.contents)
+    return positionAt(lines, find(document.contents, path, anchors))
+  }
   const problems: TextProblem[] = [...document.errors, ...document.warnings]
     .slice(0, mostProblems)
     .map(({ pos, message }) => ({ ...positionAt(lines, pos[0]), message }))
@@ -164,7 +167,8 @@ class Reader {
   #left = mostValues
 
   read(node: unknown): unknown {
-    if (--this.#left < 0) this.#refuse(node, `more than ${mostValues} values, those of aliases counted each time`)
+    if (--this.#left < 0)
+      this.#refuse(node, `more than ${mostValues} values, those of aliases counted each time`)
     if (isAlias(node)) return this.#through(node, (target) => this.read(target))
     this.#remember(node)
     if (isMap(node)) return Object.fromEntries(this.#within(node, () => this.#entriesOf(node)))
@@ -198,7 +202,8 @@ class Reader {
 
   /** Of several maps the first ones win. */
   #merged(node: unknown): Map<string, unknown> {
-    if (--this.#left < 0) this.#refuse(node, `more than ${mostValues} values, those of aliases counted each time`)
+    if (--this.#left < 0)
+      this.#refuse(node, `more than ${mostValues} values, those of aliases counted each time`)
     if (isAlias(node)) return this.#through(node, (target) => this.#merged(target))
     this.#remember(node)
     if (isMap(node)) return this.#within(node, () => this.#entriesOf(node))
@@ -236,6 +241,7 @@ class Reader {
   }
 
   #within<T>(node: unknown, read: () => T): T {
+    if (this.#open.size >= deepest) this.#refuse(node, `more than ${deepest} collections within each other`)
     this.#open.add(node)
     try {
       return read()
@@ -263,16 +269,21 @@ function startOf(node: unknown): number {
   return (isAlias(node) || isMap(node) || isSeq(node) || isScalar(node) ? node.range?.[0] : undefined) ?? 0
 }
 
-/** The offset of what stands at a path: of an entry, that of its key. */
-function find(root: unknown, path: Path): number {
+/** The collections that aliases can stand for. */
+function anchorsOf(root: unknown): ReadonlyMap<string, unknown> {
   const anchors = new Map<string, unknown>()
-  const follow = (node: unknown): unknown => (isAlias(node) ? anchors.get(node.source) : node)
-  const remember = (node: unknown): void => {
+  const visit = (node: unknown): void => {
     if ((isMap(node) || isSeq(node)) && node.anchor !== undefined) anchors.set(node.anchor, node)
-    if (isMap(node)) for (const { value } of node.items) remember(value)
-    if (isSeq(node)) for (const item of node.items) remember(item)
+    if (isMap(node)) for (const { value } of node.items) visit(value)
+    if (isSeq(node)) for (const item of node.items) visit(item)
   }
-  remember(root)
+  visit(root)
+  return anchors
+}
+
+/** The offset of what stands at a path: of an entry, that of its key. */
+function find(root: unknown, path: Path, anchors: ReadonlyMap<string, unknown>): number {
+  const follow = (node: unknown): unknown => (isAlias(node) ? anchors.get(node.source) : node)
   let offset = startOf(root)
   let node = root
   for (const step of path) {
