@@ -3,7 +3,7 @@
  * Importing each source file by itself would cost some 0.5 ms a file, more than the library may take. What the command
  * takes from node_modules ends up in its files, so that installing the package installs nothing else.
  */
-import { rm } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { subpaths } from './subpaths.mjs'
 import { filesBelow, inProject, readJson, root } from './project.mjs'
@@ -15,11 +15,13 @@ const folder = 'dist/bundle'
 export async function bundle() {
   const { bin } = await readJson(inProject('package.json'))
   const library = (await subpaths()).map(({ file }) => file)
-  const written = [
-    ...(await bundleTogether(library, 'shared-[hash]')),
+  const bundles = [
+    await bundleTogether(library, 'shared-[hash]'),
     // Apart: the parts that the command loads one by one would split the library into as many pieces.
-    ...(await bundleTogether(Object.values(bin), 'command-[hash]')),
+    await bundleTogether(Object.values(bin), 'command-[hash]'),
   ]
+  const written = bundles.flatMap(({ outputs }) => outputs)
+  written.push(await writeNotices(bundles.flatMap(({ inputs }) => inputs)))
   for (const file of await filesBelow(folder)) if (!written.includes(file)) await rm(inProject(file))
 }
 
@@ -43,5 +45,26 @@ async function bundleTogether(files, chunkNames) {
     metafile: true,
     logLevel: 'warning',
   })
-  return Object.keys(metafile.outputs).map((file) => path.normalize(file))
+  return {
+    inputs: Object.keys(metafile.inputs),
+    outputs: Object.keys(metafile.outputs).map((file) => path.normalize(file)),
+  }
+}
+
+/** The licences of the packages whose code is in the bundle: they ask for their text wherever the code goes. */
+async function writeNotices(inputs) {
+  const packages = new Set(inputs.map((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1]))
+  packages.delete(undefined)
+  const notices = ['The JavaScript in this folder holds code of the packages below, under their licences.\n']
+  for (const name of [...packages].sort()) {
+    const home = inProject('node_modules', name)
+    const { version, license } = await readJson(path.join(home, 'package.json'))
+    const file = (await readdir(home)).find((entry) => /^licen[cs]e(\.|$)/i.test(entry))
+    if (file === undefined) throw new Error(`${name} is bundled, and has no licence to put beside it`)
+    const text = await readFile(path.join(home, file), 'utf8')
+    notices.push(`${'='.repeat(72)}\n${name} ${version} (${license})\n\n${text.trim()}\n`)
+  }
+  const notice = path.join(folder, 'NOTICE.txt')
+  await writeFile(inProject(notice), notices.join('\n'))
+  return notice
 }

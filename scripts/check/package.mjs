@@ -54,6 +54,7 @@ export async function checkContents({ files }) {
     'README.md',
     'CHANGELOG.md',
     'scripts/build-addon.mjs',
+    'dist/bundle/NOTICE.txt',
     ...Object.values(bin),
     ...compiled,
   ]

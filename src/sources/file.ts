@@ -1,6 +1,6 @@
 /** One file of manifests: what it holds, and what it held when it was last in order. */
 import { constants, type BigIntStats } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { errorCode } from './errno.js'
 import { type Manifest, readManifests, type ReadingOptions } from './manifest.js'
 import { keyOf } from './reference.js'
@@ -53,11 +53,12 @@ export async function readFileState(
   })
   let handle: FileHandle | undefined
   try {
+    if (before?.stamp !== undefined && before.stamp === stampOf(await stat(file, { bigint: true })))
+      return before
     // A pipe is not waited for.
     handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
     const found = await handle.stat({ bigint: true })
     const stamp = stampOf(found)
-    if (stamp !== undefined && stamp === before?.stamp) return before
     if (!found.isFile()) return broken('is no regular file', stamp)
     const bytes = await readAtMost(handle, options.fileBytes)
     if (bytes === undefined) return broken(`is longer than ${options.fileBytes} bytes`, stamp)

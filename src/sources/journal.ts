@@ -35,7 +35,7 @@ export class Journal {
   /** Writes an event down, and wakes who waits for it. */
   append(change: Change): void {
     this.#last++
-    this.#ring[this.#last % this.#length] = { ...change, revision: this.revision } as SourceEvent
+    this.#ring[this.#last % this.#length] = { ...change, revision: this.revision }
     for (const wake of [...this.#waiting]) wake()
   }
 

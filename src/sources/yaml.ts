@@ -8,6 +8,7 @@
 import {
   type Alias,
   Composer,
+  CST,
   type Document,
   isAlias,
   isMap,
@@ -113,7 +114,8 @@ export async function* readYaml(
 }
 
 /** What the lexer says beside pieces of the text: where a document, flow or scalar begins. */
-const isMark = (lexeme: string): boolean => /^[\u0002\u0018\u001f\ufeff]$/.test(lexeme)
+const isMark = (lexeme: string): boolean =>
+  lexeme === CST.DOCUMENT || lexeme === CST.FLOW_END || lexeme === CST.SCALAR
 
 function positionAt(lines: LineCounter, offset: number): Position {
   const { line, col } = lines.linePos(offset)
