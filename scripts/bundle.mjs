@@ -42,6 +42,8 @@ async function bundleTogether(files, chunkNames) {
     // Names of classes are seen in messages.
     keepNames: true,
     legalComments: 'linked',
+    // Its other half is CommonJS, which asks for Node's modules with a `require` that a module does not have.
+    alias: { yaml: './node_modules/yaml/browser/index.js' },
     metafile: true,
     logLevel: 'warning',
   })

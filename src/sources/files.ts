@@ -108,12 +108,20 @@ export class FileSource implements Source {
   ): AsyncGenerator<SourceEvent, void, undefined> {
     signal?.throwIfAborted()
     if (this.#watchers++ === 0) this.#watches = new Watches(() => this.#changed())
+    let isHere = true
+    const leave = (): void => {
+      if (isHere && --this.#watchers === 0) this.#stop()
+      isHere = false
+      signal?.removeEventListener('abort', leave)
+    }
+    // Who aborts may not ask for another event, and nothing may stay open for that.
+    signal?.addEventListener('abort', leave)
     try {
       // What changed while nobody watched, too.
       void this.#read()
       yield* this.#journal.after(revision, signal, left)
     } finally {
-      if (--this.#watchers === 0) this.#stop()
+      leave()
     }
   }
 
