@@ -30,7 +30,7 @@ const mayImport = {
   conntrack: family,
   sockdiag: family,
   dataplane: [...family, ...families, 'model'],
-  reconciler: [...pure, 'model', 'dataplane'],
+  reconciler: [...pure, 'model', 'dataplane', 'sources'],
   health: [...ground, 'model'],
   edge: [...ground, 'model', 'rtnetlink'],
   dns: [...ground, 'model'],

@@ -272,8 +272,10 @@ export class Transaction {
 
   #put<K extends KindName>(verb: Verb, kind: K, object: Inputs[K]): this {
     const { elements } = object as Partial<Inputs['elements']>
-    // They are gone through each time that it is sent: for a check, and where the kernel knows no destroy.
-    const isOnce = kind === 'elements' && elements !== undefined && !Array.isArray(elements)
+    // They are gone through each time that it is sent: for a check, and where the kernel knows no destroy. What can be gone
+    // through once alone is its own iterator.
+    const isOnce =
+      kind === 'elements' && elements !== undefined && (elements[Symbol.iterator]() as unknown) === elements
     this.#operations.push({ verb, kind, object: isOnce ? { ...object, elements: [...elements] } : object })
     return this
   }

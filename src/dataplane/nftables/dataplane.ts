@@ -22,10 +22,11 @@ import type {
 } from '../dataplane.js'
 import { keyOf } from '../ruleset/changes.js'
 import { type RulesetSettings, settingsOf } from '../ruleset/settings.js'
-import { setsOf, type TableName } from '../ruleset/sets.js'
+import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
+import { wordsOf } from '../ruleset/words.js'
 import { StaleFlows } from '../stale-flows.js'
 import { type Found, readTable, tableComment } from './kernel.js'
-import { conditionsOf, emit, schedulers } from './programmed.js'
+import { conditionsOf, emitters, schedulers } from './programmed.js'
 import { servicesIn } from './read.js'
 import { State, type Step } from './state.js'
 
@@ -313,11 +314,13 @@ function ownersOf(error: unknown, state: State): Map<string, Error> {
   }
   if (refused.size === 0) return owners
   for (const [key, programmed] of state.services) {
-    const look = (set: string, element: Parameters<typeof keyOf>[0]): void => {
-      const reason = refused.get(`${set} ${keyOf(element)}`)
-      if (reason !== undefined) owners.set(key, reason)
+    const names = setNames(wordsOf(programmed.service.family))
+    for (const { set, emit } of emitters) {
+      emit(programmed, (element) => {
+        const reason = refused.get(`${names[set]} ${keyOf(element)}`)
+        if (reason !== undefined) owners.set(key, reason)
+      })
     }
-    emit(programmed, look, look)
   }
   return owners
 }

@@ -1,7 +1,7 @@
 /** Our table as it is in the kernel. */
 import { isDeepStrictEqual } from 'node:util'
 import { isKernelError, ValidationError } from '../../errors/index.js'
-import type { Chain, Element, ElementInput, Nftables, NftSet, Rule, SetInput } from '../../nftables/index.js'
+import type { Chain, Element, Nftables, NftSet, Rule, SetInput } from '../../nftables/index.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { type Expressions, families } from '../ruleset/words.js'
 import type { BaseChain } from './base.js'
@@ -107,9 +107,4 @@ function areSame(found: readonly object[], wanted: Expressions): boolean {
       ),
     )
   )
-}
-
-/** As it could be added. */
-export function inputOf({ key, keyEnd, data, flags }: Element): ElementInput {
-  return { key, keyEnd, data: data, flags }
 }

@@ -1,4 +1,5 @@
 /** A virtual service as it is programmed: which profile each frontend has, which server each slot, and all its elements. */
+import type { AddressFamily } from '../../address/index.js'
 import type { Frontend, RealServer, VirtualService } from '../../model/index.js'
 import type { Condition } from '../../model/index.js'
 import type { ElementInput } from '../../nftables/index.js'
@@ -6,7 +7,6 @@ import {
   ElementBytes,
   frontendData,
   type SetNames,
-  setNames,
   sourceRangeElements,
   twoNumbers,
 } from '../ruleset/sets.js'
@@ -111,50 +111,111 @@ function profileOf(
   }
 }
 
-/** Takes an element of a set. */
-export interface Emit {
-  /** One of this service alone. */
-  (set: string, element: ElementInput): void
+/** Elements of a set that one virtual service alone has. */
+export interface Emitter {
+  readonly set: keyof SetNames
+  /** Every element of a virtual service in it. */
+  readonly emit: (programmed: Programmed, take: (element: ElementInput) => void) => void
 }
 
 const bytesOf = { ipv4: new ElementBytes(ipv4), ipv6: new ElementBytes(ipv6) }
-const namesOf: Readonly<Record<'ipv4' | 'ipv6', SetNames>> = {
-  ipv4: setNames(ipv4),
-  ipv6: setNames(ipv6),
+
+export const emitters: readonly Emitter[] = [
+  {
+    set: 'services',
+    emit({ service: { family, protocol, frontends }, id, profiles }, take) {
+      const bytes = bytesOf[family]
+      for (let index = 0; index < frontends.length; index++) {
+        const frontend = frontends[index]!
+        if (frontend.kind === 'node-port') continue
+        const key = bytes.service(frontend.address, protocol, frontend.port)
+        take({ key, data: frontendData(profiles[index]!, id) })
+      }
+    },
+  },
+  {
+    set: 'nodePorts',
+    emit({ service: { family, protocol, frontends }, id, profiles }, take) {
+      for (let index = 0; index < frontends.length; index++) {
+        const { kind, port } = frontends[index]!
+        if (kind !== 'node-port') continue
+        take({ key: bytesOf[family].nodePort(protocol, port), data: frontendData(profiles[index]!, id) })
+      }
+    },
+  },
+  {
+    set: 'backends',
+    emit({ service: { family }, id, cluster, local }, take) {
+      const bytes = bytesOf[family]
+      for (const [slots, first] of [
+        [cluster, 0],
+        [local, localSlots],
+      ] as const) {
+        for (let slot = 0; slot < slots.length; slot++) {
+          const { address, port } = slots[slot]!
+          take({ key: twoNumbers(id, first + slot), data: bytes.endpoint(address, port) })
+        }
+      }
+    },
+  },
+  {
+    set: 'endpoints',
+    emit({ service, id, cluster }, take) {
+      if (cluster.length > 0) emitLive(service, id, service.servers.cluster, take)
+    },
+  },
+  {
+    set: 'localEndpoints',
+    emit({ service, id, local }, take) {
+      if (local.length > 0) emitLive(service, id, service.servers.local, take)
+    },
+  },
+  {
+    set: 'sourceRanges',
+    emit({ service: { family, sourceRanges }, id }, take) {
+      if (sourceRanges === undefined) return
+      for (const element of sourceRangeElements(wordsOf(family), id, sourceRanges)) take(element)
+    },
+  },
+]
+
+/** Sets of addresses that several virtual services may have. */
+export interface SharedSet {
+  readonly set: keyof SetNames
+  /** Those of one virtual service; one may come several times. */
+  readonly addresses: (programmed: Programmed, take: (address: string) => void) => void
+  readonly element: (family: AddressFamily, address: string) => ElementInput
 }
 
-/** Every element of it. What `share` gets, others may have, too. */
-export function emit({ service, id, cluster, local, profiles }: Programmed, one: Emit, share: Emit): void {
-  const { family, protocol, frontends, affinitySeconds } = service
-  const bytes = bytesOf[family]
-  const names = namesOf[family]
-  for (const [index, frontend] of frontends.entries()) {
-    const data = frontendData(profiles[index]!, id)
-    if (frontend.kind === 'node-port') {
-      one(names.nodePorts, { key: bytes.nodePort(protocol, frontend.port), data })
-      continue
-    }
-    one(names.services, { key: bytes.service(frontend.address, protocol, frontend.port), data })
-    if (frontend.kind === 'cluster') share(names.clusterAddresses, { key: bytes.address(frontend.address) })
-  }
-  if (service.sourceRanges !== undefined) {
-    for (const element of sourceRangeElements(wordsOf(family), id, service.sourceRanges)) {
-      one(names.sourceRanges, element)
-    }
-  }
-  emitPool(cluster, 0, names.endpoints)
-  emitPool(local, localSlots, names.localEndpoints)
+export const sharedSets: readonly SharedSet[] = [
+  {
+    set: 'clusterAddresses',
+    addresses({ service: { frontends } }, take) {
+      for (const frontend of frontends) if (frontend.kind === 'cluster') take(frontend.address)
+    },
+    element: (family, address) => ({ key: bytesOf[family].address(address) }),
+  },
+  {
+    set: 'hairpin',
+    addresses({ service: { servers }, cluster, local }, take) {
+      for (const [slots, pool] of [
+        [cluster, servers.cluster],
+        [local, servers.local],
+      ] as const) {
+        if (slots.length === 0) continue
+        for (const { address, isLocal } of pool) if (isLocal !== false) take(address)
+      }
+    },
+    element: (family, address) => ({ key: bytesOf[family].twice(address) }),
+  },
+]
 
-  function emitPool(slots: readonly RealServer[], first: number, live: string): void {
-    for (let slot = 0; slot < slots.length; slot++) {
-      const { address, port } = slots[slot]!
-      one(names.backends, { key: twoNumbers(id, first + slot), data: bytes.endpoint(address, port) })
-    }
-    if (slots.length === 0) return
-    const servers = first === 0 ? service.servers.cluster : service.servers.local
-    for (const { address, port, isLocal } of servers) {
-      if (affinitySeconds !== undefined) one(live, { key: bytes.liveEndpoint(id, address, port) })
-      if (isLocal !== false) share(names.hairpin, { key: bytes.twice(address) })
-    }
-  }
+function emitLive(
+  { family, affinitySeconds }: VirtualService,
+  id: number,
+  servers: readonly RealServer[],
+  take: (element: ElementInput) => void,
+): void {
+  if (affinitySeconds === undefined) return
+  for (const { address, port } of servers) take({ key: bytesOf[family].liveEndpoint(id, address, port) })
 }

@@ -3,7 +3,7 @@
  * the state when the kernel has them. Pure but for the transaction that is filled.
  */
 import { ValidationError } from '../../errors/index.js'
-import { type RealServer, type ServiceChange, type VirtualService } from '../../model/index.js'
+import { type Frontend, type RealServer, type ServiceChange, type VirtualService } from '../../model/index.js'
 import type { Element, ElementInput, Transaction } from '../../nftables/index.js'
 import { ElementChanges, keyOf } from '../ruleset/changes.js'
 import type { RulesetSettings } from '../ruleset/settings.js'
@@ -17,12 +17,20 @@ import {
   type TableName,
 } from '../ruleset/sets.js'
 import { families, type FamilyWords, hostNumber, wordsOf } from '../ruleset/words.js'
-import { formatAddress } from '../../address/index.js'
+import { type AddressFamily, formatAddress } from '../../address/index.js'
 import { type BaseChain, baseChains } from './base.js'
-import { inputOf, isChain, type KernelTable } from './kernel.js'
+import { isChain, type KernelTable } from './kernel.js'
 import { ProfileNumbers } from './profile-numbers.js'
 import { type ChainRules, localSlots } from './profiles.js'
-import { emit, type Kept, program, type Programmed } from './programmed.js'
+import {
+  type Emitter,
+  emitters,
+  type Kept,
+  program,
+  type Programmed,
+  type SharedSet,
+  sharedSets,
+} from './programmed.js'
 
 /** So many that no frontend has are kept for those to come. */
 const mostIdleProfiles = 64
@@ -43,6 +51,8 @@ export class State {
   readonly #chains: Set<string>
   /** Elements that several services have, by set and key: how many. */
   readonly #shares = new Map<string, Map<string, number>>()
+  /** Keys of virtual services by their frontends. */
+  readonly #holders = new Map<string, string>()
   #nextId: number
 
   private constructor(
@@ -79,26 +89,12 @@ export class State {
       Math.max(known.nextId, before === undefined ? 1 : before.#nextId),
     )
     const failures = new Map<string, Error>()
-    const changes = new ElementChanges()
-    for (const [set, elements] of kernel?.elements ?? []) {
-      for (const element of elements) changes.before(set, inputOf(element))
-    }
-    const fill = (set: string): ((element: ElementInput) => boolean) =>
-      changes.isEmpty(set)
-        ? (element) => (changes.afterNothing(set, element), true)
-        : (element) => changes.after(set, element)
-    const adders = new Map<string, (element: ElementInput) => boolean>()
-    const add = (set: string, element: ElementInput): boolean => {
-      let adder = adders.get(set)
-      if (adder === undefined) adders.set(set, (adder = fill(set)))
-      return adder(element)
-    }
     const put = (service: VirtualService, kept: Kept): void => {
-      const made = program(service, kept, (profile) => state.profiles.numberOf(profile))
-      state.#take(made, 1)
-      emit(made, add, (set, element) => {
-        if (state.#share(set, element, 1) === 1) add(set, element)
-      })
+      state.#checkFrontends(service)
+      state.#take(
+        program(service, kept, (profile) => state.profiles.numberOf(profile)),
+        1,
+      )
     }
     for (const service of services) {
       const old = before?.services.get(service.key)
@@ -109,18 +105,24 @@ export class State {
         if (old !== undefined) put(old.service, old)
       }
     }
-    for (const { number, name } of state.profiles.takeFresh()) {
-      add(profilesMap, profileElement(number, name))
+    const profiles = state.profiles.takeFresh()
+    const changes = new ElementChanges()
+    const set = (name: string, after: Iterable<ElementInput>): void => {
+      const there = kernel?.elements.get(name) ?? []
+      if (there.length === 0) changes.fill(name, after)
+      else changes.change(name, there as readonly ElementInput[], after)
     }
+    set(
+      profilesMap,
+      profiles.map(({ number, name }) => profileElement(number, name)),
+    )
     for (const words of families) {
       const names = setNames(words)
-      for (const [set, prefixes] of [
-        [names.clusterRanges, settings.clusterRanges],
-        [names.serviceRanges, settings.serviceRanges],
-        [names.nodePortAddresses, settings.nodePortAddresses],
-      ] as const) {
-        for (const element of prefixElements(words, prefixes)) add(set, element)
-      }
+      set(names.clusterRanges, prefixElements(words, settings.clusterRanges))
+      set(names.serviceRanges, prefixElements(words, settings.serviceRanges))
+      set(names.nodePortAddresses, prefixElements(words, settings.nodePortAddresses))
+      for (const emitter of emitters) set(names[emitter.set], state.#elementsOf(words.family, emitter))
+      for (const shared of sharedSets) set(names[shared.set], state.#sharesIn(words.family, shared))
     }
     const chains = new Map<string, ChainRules>(baseChains(settings).map((chain) => [chain.name, chain]))
     for (const { chains: own } of state.profiles.all()) {
@@ -181,25 +183,13 @@ export class State {
   /** How the kernel gets from here to there. */
   change({ upserted, deleted }: ServiceChange): Step {
     const failures = new Map<string, Error>()
-    const changes = new ElementChanges()
     const next = new Map<string, Programmed | undefined>()
-    const shared = new Map<string, Map<string, { readonly element: ElementInput; by: number }>>()
-    const share =
-      (by: 1 | -1) =>
-      (set: string, element: ElementInput): void => {
-        const ofSet = entryOf(shared, set)
-        const key = keyOf(element)
-        const known = ofSet.get(key)
-        if (known === undefined) ofSet.set(key, { element, by })
-        else known.by += by
-      }
     for (const key of deleted) {
       if (this.services.has(key)) next.set(key, undefined)
     }
     for (const service of upserted) {
-      const before = this.services.get(service.key)
       try {
-        const kept = before ?? this.#newService()
+        const kept = this.services.get(service.key) ?? this.#newService()
         next.set(
           service.key,
           program(service, kept, (profile) => this.profiles.numberOf(profile)),
@@ -208,51 +198,131 @@ export class State {
         failures.set(service.key, error as Error)
       }
     }
-    for (const key of next.keys()) {
-      const before = this.services.get(key)
-      if (before !== undefined) emit(before, (set, element) => changes.before(set, element), share(-1))
-    }
-    for (const [key, after] of next) {
-      if (after === undefined) continue
-      emit(
-        after,
-        (set, element) => {
-          if (!changes.after(set, element)) throw duplicate(key)
-        },
-        share(1),
-      )
-    }
+    this.#refuseTakenFrontends(next, failures)
     const fresh = this.profiles.takeFresh()
+    const before: Programmed[] = []
+    const after: Programmed[] = []
+    for (const [key, programmed] of next) {
+      const known = this.services.get(key)
+      if (known !== undefined) before.push(known)
+      if (programmed !== undefined) after.push(programmed)
+    }
     return {
       failures,
       fill: (transaction) => {
         const made = new Map<string, ChainRules>()
         for (const { chains } of fresh) {
-          for (const chain of chains.toReversed())
+          for (const chain of chains.toReversed()) {
             if (!this.#chains.has(chain.name)) made.set(chain.name, chain)
+          }
         }
         for (const chain of made.values()) putChain(transaction, this.#table, chain, false)
         for (const { name, rules } of made.values()) putRules(transaction, this.#table, name, rules)
-        for (const { number, name } of fresh) changes.after(profilesMap, profileElement(number, name))
-        for (const [set, elements] of shared) {
-          for (const [key, { element, by }] of elements) {
-            const count = this.#shares.get(set)?.get(key) ?? 0
-            if (count > 0 && count + by === 0) changes.before(set, element)
-            else if (count === 0 && by > 0) changes.after(set, element)
+        const changes = new ElementChanges()
+        changes.fill(
+          profilesMap,
+          fresh.map(({ number, name }) => profileElement(number, name)),
+        )
+        for (const words of families) {
+          const isTheirs = ({ service }: Programmed): boolean => service.family === words.family
+          const [old, now] = [before.filter(isTheirs), after.filter(isTheirs)]
+          if (old.length === 0 && now.length === 0) continue
+          const names = setNames(words)
+          for (const emitter of emitters) {
+            changes.change(names[emitter.set], elementsOf(emitter, old), elementsOf(emitter, now))
           }
+          for (const shared of sharedSets) this.#changeShares(changes, words.family, shared, old, now)
         }
         changes.addTo(transaction, this.#table)
       },
       accept: () => {
         for (const { chains } of fresh) for (const { name } of chains) this.#chains.add(name)
-        for (const [set, elements] of shared) {
-          for (const { element, by } of elements.values()) if (by !== 0) this.#share(set, element, by)
+        for (const known of before) this.#take(known, -1)
+        for (const programmed of after) this.#take(programmed, 1)
+      },
+    }
+  }
+
+  /** Of elements that several may have, those whose first or last owner came or went. */
+  #changeShares(
+    changes: ElementChanges,
+    family: AddressFamily,
+    { set, addresses, element }: SharedSet,
+    old: readonly Programmed[],
+    now: readonly Programmed[],
+  ): void {
+    const name = setNames(wordsOf(family))[set]
+    const by = new Map<string, number>()
+    const count = (programmed: readonly Programmed[], step: 1 | -1): void => {
+      for (const one of programmed) {
+        addresses(one, (address) => by.set(address, (by.get(address) ?? 0) + step))
+      }
+    }
+    count(old, -1)
+    count(now, 1)
+    const gone: ElementInput[] = []
+    const made: ElementInput[] = []
+    for (const [address, difference] of by) {
+      const owners = this.#shares.get(name)?.get(address) ?? 0
+      if (owners > 0 && owners + difference === 0) gone.push(element(family, address))
+      else if (owners === 0 && difference > 0) made.push(element(family, address))
+    }
+    changes.change(name, gone, made)
+  }
+
+  /** @throws ValidationError if another service has one of them */
+  #checkFrontends(service: VirtualService): void {
+    for (const frontend of service.frontends) {
+      const holder = this.#holders.get(frontendName(service, frontend))
+      if (holder !== undefined && holder !== service.key) throw taken(service, frontend, holder)
+    }
+  }
+
+  /** Who gives one up within the change has it no more. */
+  #refuseTakenFrontends(next: Map<string, Programmed | undefined>, failures: Map<string, Error>): void {
+    const claimed = new Map<string, string>()
+    for (const [key, programmed] of next) {
+      if (programmed === undefined) continue
+      const { service } = programmed
+      for (const frontend of service.frontends) {
+        const name = frontendName(service, frontend)
+        const holder = this.#holders.get(name)
+        const now = holder === undefined ? undefined : next.get(holder)
+        const keeps = now === undefined ? holder !== undefined && !next.has(holder) : has(now, name)
+        const other = claimed.get(name) ?? (keeps && holder !== key ? holder : undefined)
+        if (other === undefined) claimed.set(name, key)
+        else {
+          failures.set(key, taken(service, frontend, other))
+          next.delete(key)
+          break
         }
-        for (const [key, after] of next) {
-          const before = this.services.get(key)
-          if (before !== undefined) this.#take(before, -1)
-          if (after !== undefined) this.#take(after, 1)
-        }
+      }
+    }
+  }
+
+  *#elementsIn(family: AddressFamily, emitter: Emitter): Generator<ElementInput> {
+    const elements: ElementInput[] = []
+    const take = (element: ElementInput): void => {
+      elements.push(element)
+    }
+    for (const programmed of this.services.values()) {
+      if (programmed.service.family !== family) continue
+      emitter.emit(programmed, take)
+      yield* elements
+      elements.length = 0
+    }
+  }
+
+  /** They are made when they are asked for: all at once would be most of the memory that a start takes. */
+  #elementsOf(family: AddressFamily, emitter: Emitter): Iterable<ElementInput> {
+    return { [Symbol.iterator]: () => this.#elementsIn(family, emitter) }
+  }
+
+  #sharesIn(family: AddressFamily, { set, element }: SharedSet): Iterable<ElementInput> {
+    const counts = entryOf(this.#shares, setNames(wordsOf(family))[set])
+    return {
+      *[Symbol.iterator]() {
+        for (const address of counts.keys()) yield element(family, address)
       },
     }
   }
@@ -262,20 +332,44 @@ export class State {
   }
 
   #take(programmed: Programmed, by: 1 | -1): void {
-    for (const number of programmed.profiles) this.profiles.use(number, by)
-    if (by === 1) this.services.set(programmed.service.key, programmed)
-    else this.services.delete(programmed.service.key)
+    const { service, profiles } = programmed
+    for (const number of profiles) this.profiles.use(number, by)
+    if (by === 1) this.services.set(service.key, programmed)
+    else if (this.services.get(service.key) === programmed) this.services.delete(service.key)
+    for (const frontend of service.frontends) {
+      const name = frontendName(service, frontend)
+      if (by === 1) this.#holders.set(name, service.key)
+      else if (this.#holders.get(name) === service.key) this.#holders.delete(name)
+    }
+    const names = setNames(wordsOf(service.family))
+    for (const { set, addresses } of sharedSets) {
+      const counts = entryOf(this.#shares, names[set])
+      addresses(programmed, (address) => {
+        const count = (counts.get(address) ?? 0) + by
+        if (count === 0) counts.delete(address)
+        else counts.set(address, count)
+      })
+    }
   }
+}
 
-  /** @returns how many have it now */
-  #share(set: string, element: ElementInput, by: number): number {
-    const ofSet = entryOf(this.#shares, set)
-    const key = keyOf(element)
-    const count = (ofSet.get(key) ?? 0) + by
-    if (count === 0) ofSet.delete(key)
-    else ofSet.set(key, count)
-    return count
-  }
+function elementsOf({ emit }: Emitter, programmed: readonly Programmed[]): ElementInput[] {
+  const elements: ElementInput[] = []
+  for (const one of programmed) emit(one, (element) => elements.push(element))
+  return elements
+}
+
+function frontendName({ family, protocol }: VirtualService, frontend: Frontend): string {
+  return frontend.kind === 'node-port'
+    ? `${family} ${frontend.port} ${protocol}`
+    : `${frontend.address} ${frontend.port} ${protocol}`
+}
+function has({ service }: Programmed, name: string): boolean {
+  return service.frontends.some((frontend) => frontendName(service, frontend) === name)
+}
+function taken({ key, frontends }: VirtualService, frontend: Frontend, holder: string): Error {
+  const path = `${key}.frontends[${frontends.indexOf(frontend)}]`
+  return new ValidationError(path, frontend, `a frontend that no other virtual service has: ${holder} has it`)
 }
 
 /** The map of a key, made where there is none. */
@@ -286,10 +380,6 @@ function entryOf<Value>(maps: Map<string, Map<string, Value>>, key: string): Map
     maps.set(key, found)
   }
   return found
-}
-
-function duplicate(key: string): Error {
-  return new ValidationError(key, undefined, 'frontends that no other virtual service has')
 }
 
 function profileElement(number: number, chain: string): ElementInput {

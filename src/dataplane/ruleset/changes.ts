@@ -8,12 +8,11 @@ export function keyOf({ key, keyEnd, flags }: ElementInput): string {
   if (keyEnd !== undefined) return start + textOf(keyEnd)
   return flags?.includes('interval-end') === true ? `${start}>` : start
 }
-function textOf(bytes: Uint8Array | undefined): string {
-  if (bytes === undefined) return ''
-  let text = ''
-  for (let index = 0; index < bytes.length; index++) text += String.fromCharCode(bytes[index]!)
-  return text
+/** In one piece: a text that is put together byte by byte is a tree of texts. */
+function textOf(bytes: Uint8Array = none): string {
+  return String.fromCharCode.apply(null, bytes as unknown as number[])
 }
+const none = new Uint8Array()
 
 /** Of elements with the same key: whether they say the same. */
 function isSame(one: ElementInput, other: ElementInput): boolean {
@@ -27,73 +26,44 @@ function isSame(one: ElementInput, other: ElementInput): boolean {
   return !(with_ instanceof Uint8Array) && data.code === with_.code && data.chain === with_.chain
 }
 
-interface Pair {
-  readonly before?: ElementInput
-  readonly after?: ElementInput
-}
-
-/** Elements of one set. */
-class SetChanges {
-  readonly pairs = new Map<string, Pair>()
-  /** Those of which it is known that there is nothing before, and nothing else after. */
-  readonly added: ElementInput[] = []
-}
-
-/** Collects; says at the end what is to be sent. */
+/** What is deleted and added, set by set. Deletions come first: an element takes another's place within a transaction. */
 export class ElementChanges {
-  readonly #sets = new Map<string, SetChanges>()
+  readonly #deleted: [set: string, elements: Iterable<ElementInput>][] = []
+  readonly #added: [set: string, elements: Iterable<ElementInput>][] = []
 
-  #of(set: string): SetChanges {
-    let found = this.#sets.get(set)
-    if (found === undefined) this.#sets.set(set, (found = new SetChanges()))
-    return found
-  }
-
-  /** One that is there. */
-  before(set: string, element: ElementInput): void {
-    const { pairs } = this.#of(set)
-    const key = keyOf(element)
-    const known = pairs.get(key)
-    pairs.set(key, known === undefined ? { before: element } : { ...known, before: element })
-  }
-
-  /** One that is to be. @returns false if there is to be another one with its key. */
-  after(set: string, element: ElementInput): boolean {
-    const { pairs } = this.#of(set)
-    const key = keyOf(element)
-    const known = pairs.get(key)
-    if (known?.after !== undefined) return isSame(known.after, element)
-    pairs.set(key, known === undefined ? { after: element } : { ...known, after: element })
-    return true
-  }
-
-  /** One that is to be, of a set that is empty: the kernel finds what is given twice. */
-  afterNothing(set: string, element: ElementInput): void {
-    this.#of(set).added.push(element)
-  }
-
-  /** Whether anything is known to be in it. */
-  isEmpty(set: string): boolean {
-    return !this.#sets.has(set)
-  }
-
-  /** Deletions first: an element takes another's place within a transaction. */
-  addTo(transaction: Transaction, table: TableName): void {
-    const deleted: [string, ElementInput[]][] = []
-    const added: [string, ElementInput[]][] = []
-    for (const [set, { pairs, added: fresh }] of this.#sets) {
-      const gone: ElementInput[] = []
-      const made: ElementInput[] = fresh
-      for (const { before, after } of pairs.values()) {
-        if (before !== undefined && after !== undefined && isSame(before, after)) continue
-        if (before !== undefined) gone.push(nameOf(before))
-        if (after !== undefined) made.push(after)
+  /** From elements that are to those that are to be. */
+  change(set: string, before: Iterable<ElementInput>, after: Iterable<ElementInput>): void {
+    const left = new Map<string, ElementInput>()
+    for (const element of before) left.set(keyOf(element), element)
+    const gone: ElementInput[] = []
+    const made: ElementInput[] = []
+    for (const element of after) {
+      const key = keyOf(element)
+      const there = left.get(key)
+      if (there !== undefined) {
+        left.delete(key)
+        if (isSame(there, element)) continue
+        gone.push(nameOf(there))
       }
-      if (gone.length > 0) deleted.push([set, gone])
-      if (made.length > 0) added.push([set, made])
+      made.push(element)
     }
-    for (const [set, elements] of deleted) transaction.delete('elements', { ...table, set, elements })
-    for (const [set, elements] of added) transaction.add('elements', { ...table, set, elements })
+    for (const element of left.values()) gone.push(nameOf(element))
+    if (gone.length > 0) this.#deleted.push([set, gone])
+    if (made.length > 0) this.#added.push([set, made])
+  }
+
+  /** Into a set that is empty. They are gone through when they are sent, each time. */
+  fill(set: string, after: Iterable<ElementInput>): void {
+    for (const first of after) {
+      first
+      this.#added.push([set, after])
+      return
+    }
+  }
+
+  addTo(transaction: Transaction, table: TableName): void {
+    for (const [set, elements] of this.#deleted) transaction.delete('elements', { ...table, set, elements })
+    for (const [set, elements] of this.#added) transaction.add('elements', { ...table, set, elements })
   }
 }
 

@@ -1,0 +1,7 @@
+/** Keeps a dataplane at what is desired. */
+export {
+  Reconciler,
+  type ReconcilerCounts,
+  type ReconcilerOptions,
+  type ServiceStatus,
+} from './reconciler.js'
