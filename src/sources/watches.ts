@@ -52,10 +52,12 @@ export class Watches {
 
   #watch(folder: string, identity: string, names: Names): string | undefined {
     try {
-      const watcher = watch(folder, (_type, name) => {
+      const watcher = watch(folder, (type, name) => {
         const wanted = this.#open.get(folder)?.names
-        // A folder that is moved or deleted is told by its own name.
+        // A folder that is moved or deleted is told by its own name, and its watch ends: one that is made anew may even have
+        // the same inode number.
         const isItself = name === null || folder.endsWith(`/${name}`)
+        if (isItself && type === 'rename') this.#close(folder)
         if (wanted === 'all' || isItself || wanted?.has(name)) this.#changed()
       })
       watcher.on('error', () => {

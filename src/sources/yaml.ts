@@ -91,17 +91,17 @@ export async function* readYaml(
     const position = positionAt(lines, offset)
     return { value: undefined, problems: [{ ...position, message }], positionOf: () => position }
   }
+  const bounded = function* (found: Iterable<Document>): Generator<YamlDocument, void, undefined> {
+    for (const document of found) {
+      if (++count <= limits.documents) yield read(document, lines)
+      else if (count === limits.documents + 1)
+        yield refused(offset, `more than ${limits.documents} documents`)
+    }
+  }
   let offset = 0
   for (const lexeme of new Lexer().lex(text)) {
-    for (const token of parser.next(lexeme)) {
-      for (const document of composer.next(token)) {
-        if (++count > limits.documents) {
-          yield refused(offset, `more than ${limits.documents} documents`)
-          return
-        }
-        yield read(document, lines)
-      }
-    }
+    for (const token of parser.next(lexeme)) yield* bounded(composer.next(token))
+    if (count > limits.documents) return
     offset += isMark(lexeme) ? 0 : lexeme.length
     if (parser.stack.length > deepest) {
       yield refused(offset, `more than ${deepest} collections within each other`)
@@ -109,8 +109,8 @@ export async function* readYaml(
     }
     if (slices.isOver) await slices.next()
   }
-  for (const token of parser.end()) for (const document of composer.next(token)) yield read(document, lines)
-  for (const document of composer.end(true, text.length)) yield read(document, lines)
+  for (const token of parser.end()) yield* bounded(composer.next(token))
+  yield* bounded(composer.end(true, text.length))
 }
 
 /** What the lexer says beside pieces of the text: where a document, flow or scalar begins. */

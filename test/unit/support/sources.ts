@@ -67,6 +67,12 @@ export class Follower {
     t.teardown(() => {
       follower.stop()
     })
+    const deadline = setTimeout(() => {
+      follower.#end.abort(new Error('waited for ten seconds'))
+    }, 10_000)
+    t.teardown(() => {
+      clearTimeout(deadline)
+    })
     await follower.#list()
     return follower
   }
@@ -75,8 +81,7 @@ export class Follower {
     const { revision, objects } = await this.#source.list()
     this.objects.clear()
     for (const object of objects) this.objects.set(keyOf(referenceOf(object)), named(object))
-    const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(10_000)])
-    this.#events = this.#source.watch(revision, { signal })
+    this.#events = this.#source.watch(revision, { signal: this.#end.signal })
   }
 
   /** The next event, after it was taken over. */
