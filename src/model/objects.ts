@@ -39,7 +39,9 @@ export interface ServiceInput {
   readonly scheduler?: string | undefined
   /** How long a client stays with its server after its last new connection; 1 to 86400. */
   readonly affinitySeconds?: number | undefined
+  /** Which servers clients inside reach: all, or those of this node; `cluster` unless said. */
   readonly internalTrafficPolicy?: 'cluster' | 'local' | undefined
+  /** Which servers clients from outside reach, likewise. With `local` servers see the clients' own addresses. */
   readonly externalTrafficPolicy?: 'cluster' | 'local' | undefined
   /** Prefixes of clients that may reach it at its external addresses. */
   readonly sourceRanges?: readonly string[] | undefined
@@ -47,6 +49,7 @@ export interface ServiceInput {
 
 /** A port of a service. */
 export interface ServicePortInput {
+  /** That clients use. */
   readonly port: number
   /** `tcp` unless said. */
   readonly protocol?: 'tcp' | 'udp' | 'sctp' | undefined
@@ -60,6 +63,7 @@ export interface ServicePortInput {
 
 /** A server behind a service. */
 export interface ServerInput {
+  /** IPv4 or IPv6. */
   readonly address: string
   /** Instead of the port's `targetPort`. */
   readonly port?: number | undefined
@@ -74,8 +78,10 @@ export type ModelObject = KubernetesObject | ServiceInput
 
 /** What names an object. A service in the short form is a `Service`, too. */
 export interface ObjectReference {
+  /** Of what kind it is. */
   readonly kind: ObjectKind
   /** Of nodes there is none. */
   readonly namespace?: string | undefined
+  /** Its own. */
   readonly name: string
 }

@@ -3,3 +3,13 @@ export { FileSource, type FileSourceOptions } from './files.js'
 export { MemorySource, type MemorySourceOptions } from './memory.js'
 export { formatReference, keyOf, referenceOf } from './reference.js'
 export type { Source, SourceEvent, SourceList, SourceOptions, SourcePlace, SourceProblem } from './source.js'
+export type {
+  KubernetesObject,
+  ModelObject,
+  ObjectKind,
+  ObjectReference,
+  SelectorInput,
+  ServerInput,
+  ServiceInput,
+  ServicePortInput,
+} from '../model/index.js'

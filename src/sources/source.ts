@@ -62,5 +62,6 @@ export interface SourceProblem extends SourcePlace {
   readonly severity: 'error' | 'note'
   /** Where in the object: `spec.ports[0].port`. */
   readonly path?: string | undefined
+  /** What is wrong, in words. */
   readonly message: string
 }

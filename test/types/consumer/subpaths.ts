@@ -14,6 +14,7 @@ import {
 } from 'viaduct/netlink'
 import { Rtnetlink } from 'viaduct/rtnetlink'
 import { Sockdiag } from 'viaduct/sockdiag'
+import { FileSource, MemorySource, type Source, type SourceEvent } from 'viaduct/sources'
 import type { Equal, Expect } from './assert.js'
 
 const table = attributeTable('EXAMPLE', {
@@ -64,4 +65,15 @@ export async function end(server: string, port?: number): Promise<number> {
   await sockdiag.destroyMatching({ protocol: 'tcp', remoteAddress: server, remotePort: port })
   sockdiag.close()
   return ended
+}
+
+export const sources: readonly Source[] = [
+  new FileSource('services', { recursive: true, namespace: undefined }),
+  new MemorySource([{ name: 'web', ports: [{ port: 80 }], servers: [{ address: '192.0.2.1' }] }]),
+]
+/** Each event has what it tells, and nothing else. */
+export function lineOf(event: SourceEvent): string {
+  if (event.event === 'upserted') return 'kind' in event.object ? event.object.kind : event.object.name
+  if (event.event === 'deleted') return event.reference.name
+  return event.event === 'problems' ? event.problems.map(({ message }) => message).join() : event.event
 }
