@@ -93,7 +93,11 @@ export class Reconciler {
     this.model = new ServiceModel(model)
     this.#interval = milliseconds('repairIntervalMilliseconds', repairIntervalMilliseconds ?? 60_000)
     const pause = milliseconds('coalesceMilliseconds', coalesceMilliseconds ?? 50)
-    this.#schedule = new Schedule(pause, () => this.#work())
+    this.#schedule = new Schedule(
+      pause,
+      () => (this.#current = this.#work()),
+      () => this.#release(),
+    )
   }
 
   /** Takes an object, new or changed. What is wrong with it is told by `status` and `problems`; the last good state stays. */
@@ -228,7 +232,7 @@ export class Reconciler {
     this.#schedule.close()
     await Promise.allSettled(this.#running)
     await this.#current
-    for (const done of [...this.#waiting]) done()
+    this.#release()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -244,20 +248,15 @@ export class Reconciler {
     this.#schedule.request()
   }
 
+  /** What is under way. */
   #current: Promise<void> | undefined
 
-  #work(): Promise<void> {
-    this.#current = this.#workOnce().finally(() => {
-      // Whoever waits for what came meanwhile waits on.
-      queueMicrotask(() => {
-        if (this.#schedule.isActive) return
-        for (const done of [...this.#waiting]) done()
-      })
-    })
-    return this.#current
+  /** Those who wait for everything to be done. */
+  #release(): void {
+    for (const done of [...this.#waiting]) done()
   }
 
-  async #workOnce(): Promise<void> {
+  async #work(): Promise<void> {
     this.#take()
     this.#takeRetries()
     const isPass = this.#isPassDue

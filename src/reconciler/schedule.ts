@@ -11,10 +11,13 @@ export class Schedule {
   #notBefore = -Infinity
   #timer: NodeJS.Timeout | undefined
 
-  /** `work` does everything that is due, and handles its own errors. */
-  constructor(pauseMilliseconds: number, work: () => Promise<void>) {
+  readonly #idle: () => void
+
+  /** `work` does everything that is due, and handles its own errors; `idle` is called when nothing is due after it. */
+  constructor(pauseMilliseconds: number, work: () => Promise<void>, idle: () => void) {
     this.#pause = pauseMilliseconds
     this.#work = work
+    this.#idle = idle
   }
 
   /** Whether it is going to do something, or does it. */
@@ -46,6 +49,7 @@ export class Schedule {
       this.#isBusy = false
       this.#notBefore = performance.now() + this.#pause
       if (this.#isDue) this.#start()
+      else this.#idle()
     }
   }
 

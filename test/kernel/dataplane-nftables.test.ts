@@ -1,39 +1,17 @@
 /** The nftables dataplane with real packets: a client outside, a node, Pods on it and a server elsewhere. */
-import t, { type Test } from 'tap'
-import { openNftablesDataplane, type NftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
-import type { NodeSettings } from '../../src/dataplane/index.js'
-import type { RealServer, VirtualService } from '../../src/model/index.js'
-import { Nftables } from '../../src/nftables/index.js'
-import { type Host, sandbox } from '../../src/testing/index.js'
-import { promisify } from 'node:util'
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { Conntrack } from '../../src/conntrack/index.js'
+import type { NodeSettings } from '../../src/dataplane/index.js'
+import { openNftablesDataplane, type NftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
+import { Nftables } from '../../src/nftables/index.js'
 import { nftIn } from './nft.js'
-
-const clusterAddress = { ipv4: '172.30.0.10', ipv6: 'fd30::10' }
+import { ask, clusterAddress, server, serviceNetwork, virtualService as service } from './services-network.js'
 
 async function network(t: Test, node: NodeSettings = {}) {
-  const net = await sandbox({
-    hosts: ['client', 'node', 'a', 'b', 'c'],
-    links: [
-      ['client', 'node'],
-      ['node', 'a'],
-      ['node', 'b'],
-      ['node', 'c'],
-    ],
-    settings: { node: { defaultRoute: 'client', sysctls: { 'net.ipv4.conf.all.rp_filter': 0 } } },
-  })
-  t.teardown(() => net.close())
-  const { hosts } = net
-  const peers: string[] = []
-  for (const host of [hosts.a, hosts.b, hosts.c]) {
-    await host.serve(
-      (request, response) => {
-        peers.push(request.socket.remoteAddress!)
-        response.end(host.name)
-      },
-      { port: 8080 },
-    )
-  }
+  const { hosts, peers } = await serviceNetwork(t)
   const open = async (): Promise<NftablesDataplane> => {
     const dataplane = await openNftablesDataplane({
       netns: hosts.node.netns,
@@ -43,44 +21,6 @@ async function network(t: Test, node: NodeSettings = {}) {
     return dataplane
   }
   return { hosts, peers, open }
-}
-
-function server(host: Host, family: 'ipv4' | 'ipv6' = 'ipv4', more: Partial<RealServer> = {}): RealServer {
-  return { address: family === 'ipv4' ? host.address : host.address6, port: 8080, weight: 1, ...more }
-}
-
-function service(
-  servers: readonly RealServer[],
-  more: Partial<VirtualService> & { readonly name?: string } = {},
-): VirtualService {
-  const { name = 'web', family = 'ipv4', ...rest } = more
-  return {
-    key: `default/${name}:http/tcp/${family}`,
-    service: `default/${name}`,
-    family,
-    protocol: 'tcp',
-    frontends: [{ kind: 'cluster', address: clusterAddress[family], port: 80 }],
-    servers: {
-      cluster: servers,
-      local: servers.filter(({ isLocal }) => isLocal),
-      draining: [],
-      any: servers.length > 0,
-    },
-    internalTrafficPolicy: 'cluster',
-    externalTrafficPolicy: 'cluster',
-    ...rest,
-  }
-}
-
-const url = (address: string, port = 80): string =>
-  `http://${address.includes(':') ? `[${address}]` : address}:${port}/`
-
-async function ask(host: Host, address: string, times = 1, port = 80): Promise<string[]> {
-  const answers: string[] = []
-  for (let count = 0; count < times; count++) {
-    answers.push((await host.fetch(url(address, port), { headers: { connection: 'close' } })).text())
-  }
-  return answers
 }
 
 for (const family of ['ipv4', 'ipv6'] as const) {
@@ -157,4 +97,124 @@ t.test('a node port, with the node in between; and a server that reaches itself'
   peers.splice(0)
   t.same(await ask(a, clusterAddress.ipv4), ['a'])
   t.same(peers, [node.towards('a').address])
+})
+
+t.test('datagrams of a known flow leave a server that is gone', async (t) => {
+  const { hosts, open } = await network(t)
+  const { client, node, a, b } = hosts
+  for (const host of [a, b]) {
+    await host.serveUdp((_bytes, _from, reply) => reply(Buffer.from(host.name)), { port: 8080 })
+  }
+  const dataplane = await open()
+  const frontends = [{ kind: 'external', address: '192.0.2.9', port: 80 }] as const
+  const udp = (servers: Parameters<typeof service>[0]) => service(servers, { protocol: 'udp', frontends })
+  const socket = await client.udp()
+  const answer = async (): Promise<string> => {
+    const [message] = (await once(socket, 'message', { signal: AbortSignal.timeout(5000) })) as [Buffer]
+    return message.toString()
+  }
+  const send = (): void => socket.send('?', 80, frontends[0].address)
+  await dataplane.synchronize([])
+  // A flow that begins before there is a service.
+  const conntrack = await Conntrack.open({ netns: node.netns })
+  t.teardown(() => conntrack.close())
+  const flows = conntrack.events()
+  send()
+  t.match(await flows.next(), { value: { flow: { original: { destination: frontends[0].address } } } })
+  await flows.return?.()
+  await dataplane.apply({ upserted: [udp([server(a)])], deleted: [] })
+  send()
+  t.equal(await answer(), 'a')
+  await dataplane.apply({ upserted: [udp([server(b)])], deleted: [] })
+  send()
+  t.equal(await answer(), 'b')
+})
+
+t.test('what somebody else takes away is told, and is there again after the next pass', async (t) => {
+  const { hosts, open } = await network(t)
+  const { client, node, a, b } = hosts
+  const services = [service([server(a), server(b)])]
+  const dataplane = await open()
+  await dataplane.synchronize(services)
+  const nftables = await Nftables.open({ netns: node.netns })
+  t.teardown(() => nftables.close())
+  const place = { family: 'inet', table: 'viaduct' } as const
+  const elements = await nftables.elements({ ...place, name: 'services4' })
+  const slots = await nftables.elements({ ...place, name: 'backends4' })
+  const acts: Record<string, () => Promise<unknown>> = {
+    table: () => nftables.transaction().delete('table', { family: 'inet', name: 'viaduct' }).commit(),
+    element: () =>
+      nftables
+        .transaction()
+        .delete('elements', { ...place, set: 'services4', elements: [{ key: elements.elements[0]!.key! }] })
+        .commit(),
+    slot: () =>
+      nftables
+        .transaction()
+        .delete('elements', {
+          ...place,
+          set: 'backends4',
+          elements: slots.elements.map(({ key }) => ({ key })),
+        })
+        .commit(),
+    rules: () =>
+      nftables
+        .transaction()
+        .flush('chain', { ...place, name: 'dispatch' })
+        .commit(),
+    chain: () =>
+      nftables
+        .transaction()
+        .delete('chain', { ...place, name: 'prerouting' })
+        .commit(),
+  }
+  for (const [name, act] of Object.entries(acts)) {
+    const told = new Promise<void>((resolve) => {
+      const stop = dataplane.watch(() => {
+        stop()
+        resolve()
+      })
+    })
+    await act()
+    await told
+    t.ok((await dataplane.synchronize(services)).writes > 0, `${name}: it differs`)
+    t.equal((await dataplane.synchronize(services)).writes, 0, `${name}: and then no more`)
+    t.equal((await ask(client, clusterAddress.ipv4)).length, 1)
+    // Also a change alone finds out.
+    await act()
+    await dataplane.apply({ upserted: services, deleted: [] })
+    await dataplane.apply({ upserted: [service([server(a)])], deleted: [] })
+    await dataplane.apply({ upserted: services, deleted: [] })
+    await dataplane.synchronize(services)
+    t.equal((await dataplane.synchronize(services)).writes, 0, `${name}: a change left nothing behind`)
+  }
+})
+
+t.test("a table of this name that is somebody else's is left alone", async (t) => {
+  const { hosts, open } = await network(t)
+  const nftables = await Nftables.open({ netns: hosts.node.netns })
+  t.teardown(() => nftables.close())
+  await nftables.transaction().add('table', { family: 'inet', name: 'viaduct' }).commit()
+  const dataplane = await open()
+  const expected = /name: expected a name that no other table of family inet has/
+  await t.rejects(dataplane.synchronize([service([server(hosts.a)])]), { message: expected })
+  await t.rejects(dataplane.teardown(), { message: expected })
+  t.equal((await nftables.tables()).length, 1)
+})
+
+t.test('two services at one frontend: who had it keeps it', async (t) => {
+  const { hosts, open } = await network(t)
+  const { client, a, b } = hosts
+  const dataplane = await open()
+  const applied = await dataplane.synchronize([service([server(a)]), service([server(b)], { name: 'late' })])
+  t.same([...applied.failures.keys()], ['default/late:80/tcp/ipv4'])
+  t.match(applied.failures.values().next().value!.message, /default\/web:80\/tcp\/ipv4 has it/)
+  t.same(new Set(await ask(client, clusterAddress.ipv4, 8)), new Set(['a']))
+  // It changes hands within one change.
+  const after = await dataplane.apply({
+    upserted: [service([server(b)], { name: 'late' })],
+    deleted: ['default/web:80/tcp/ipv4'],
+  })
+  t.equal(after.failures.size, 0)
+  t.same(new Set(await ask(client, clusterAddress.ipv4, 8)), new Set(['b']))
 })

@@ -54,11 +54,7 @@ export class ElementChanges {
 
   /** Into a set that is empty. They are gone through when they are sent, each time. */
   fill(set: string, after: Iterable<ElementInput>): void {
-    for (const first of after) {
-      first
-      this.#added.push([set, after])
-      return
-    }
+    if (after[Symbol.iterator]().next().done !== true) this.#added.push([set, after])
   }
 
   addTo(transaction: Transaction, table: TableName): void {
