@@ -22,6 +22,11 @@ export interface DataplaneOptions {
   readonly node?: NodeSettings | undefined
   /** What its table, chains and interfaces are called; `viaduct` unless said. Two with different names know nothing of each other. */
   readonly name?: string | undefined
+  /**
+   * Counts connections where the kernel does not do it by itself (nftables: a counter for each server of each service); false
+   * unless said. Changing it at a restart makes the table anew, without a gap.
+   */
+  readonly statistics?: boolean | undefined
   /** The bit of the packet's (or, with IPVS, the connection's) mark that asks for masquerading; 0x4000 unless said. */
   readonly masqueradeBit?: number | undefined
 }

@@ -218,3 +218,35 @@ t.test('two services at one frontend: who had it keeps it', async (t) => {
   t.equal(after.failures.size, 0)
   t.same(new Set(await ask(client, clusterAddress.ipv4, 8)), new Set(['b']))
 })
+
+t.test('connections are counted where that is asked for, and else said to be unknown', async (t) => {
+  const { hosts, open } = await network(t)
+  const { client, node, a, b } = hosts
+  const services = [
+    service([server(a), server(b)]),
+    service([server(a)], {
+      name: 'sticky',
+      affinitySeconds: 60,
+      frontends: [{ kind: 'external', address: '192.0.2.9', port: 80 }],
+    }),
+  ]
+  const plain = await open()
+  await plain.synchronize(services)
+  t.same(await plain.stats(services[1]!.key), [
+    { key: services[1]!.key, servers: [{ address: a.address, port: 8080 }] },
+  ])
+  t.same(plain.capabilities.statistics.connections, false)
+  const counting = await openNftablesDataplane({ netns: node.netns, statistics: true })
+  t.teardown(() => counting.close())
+  await counting.synchronize(services)
+  await ask(client, clusterAddress.ipv4, 10)
+  await ask(client, '192.0.2.9', 5)
+  const [web, sticky] = await counting.stats()
+  t.equal(web!.connections, 10n)
+  t.equal(
+    web!.servers.reduce((sum, { connections }) => sum + connections!, 0n),
+    10n,
+  )
+  t.same(sticky!.servers, [{ address: a.address, port: 8080, connections: 5n }])
+  t.equal((await counting.synchronize(services)).writes, 0)
+})

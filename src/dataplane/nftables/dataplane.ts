@@ -29,6 +29,7 @@ import { type Found, readTable, tableComment } from './kernel.js'
 import { conditionsOf, emitters, schedulers } from './programmed.js'
 import { servicesIn } from './read.js'
 import { State, type Step } from './state.js'
+import { statisticsOf } from './statistics.js'
 
 /** @throws KernelError if the kernel has no nf_tables; ValidationError for settings that are none */
 export async function openNftablesDataplane(options: DataplaneOptions = {}): Promise<NftablesDataplane> {
@@ -70,14 +71,19 @@ export class NftablesDataplane implements Dataplane {
   }
 
   get capabilities(): Capabilities {
-    return { kind: this.kind, schedulers, statistics: { connections: false, packets: false }, missing: [] }
+    return {
+      kind: this.kind,
+      schedulers,
+      statistics: { connections: this.#settings.statistics, packets: false },
+      missing: [],
+    }
   }
 
   async plan(change: ServiceChange): Promise<DataplanePlan> {
     await this.#last
     const transaction = this.#nftables.transaction()
     const state = this.#known()
-    const found = await readTable(this.#nftables, this.#table)
+    const found = await this.#read()
     this.#whole(found, changed(state, change), transaction)
     return { writes: transaction.operations.length, toString: () => printScript(transaction) }
   }
@@ -125,7 +131,7 @@ export class NftablesDataplane implements Dataplane {
     const refused = new Map<string, Error>()
     for (let attempt = 1; ; attempt++) {
       const transaction = this.#nftables.transaction()
-      const found = await readTable(this.#nftables, this.#table, options?.signal)
+      const found = await this.#read(options)
       const accepted = wanted.filter(({ key }) => !refused.has(key))
       const { state, step } = this.#whole(found, () => accepted, transaction)
       try {
@@ -164,7 +170,7 @@ export class NftablesDataplane implements Dataplane {
       const { family, table: name } = this.#table
       if (found.table === 'other') transaction.delete('table', { family, name })
       transaction.add('table', { family, name, comment: tableComment })
-      for (const set of setsOf(this.#table)) transaction.add('set', set)
+      for (const set of setsOf(this.#table, this.#settings.statistics)) transaction.add('set', set)
     }
     const whole = State.whole(this.#table, this.#settings, kernel, this.#state, services())
     whole.step.fill(transaction)
@@ -204,6 +210,10 @@ export class NftablesDataplane implements Dataplane {
     await stale.delete(await this.#conntrack)
   }
 
+  #read(options?: ApplyOptions): Promise<Found> {
+    return readTable(this.#nftables, this.#table, this.#settings, options?.signal)
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#last.then(work, work)
     this.#last = result.catch(() => undefined)
@@ -212,13 +222,17 @@ export class NftablesDataplane implements Dataplane {
 
   async read(): Promise<ProgrammedService[]> {
     await this.#last
-    const { table } = await readTable(this.#nftables, this.#table)
+    const { table } = await this.#read()
     return typeof table === 'object' ? servicesIn(table) : []
   }
 
-  async stats(): Promise<ServiceStatistics[]> {
+  async stats(key?: string): Promise<ServiceStatistics[]> {
     await this.#last
-    return []
+    const state = this.#known()
+    const programmed = key === undefined ? [...state.services.values()] : [state.services.get(key)!]
+    if (programmed[0] === undefined) return []
+    const { table } = this.#settings.statistics ? await this.#read() : { table: 'none' as const }
+    return statisticsOf(programmed, typeof table === 'object' ? table : undefined)
   }
 
   watch(changed: () => void): () => void {
@@ -265,7 +279,7 @@ export class NftablesDataplane implements Dataplane {
     await this.#inTurn(async () => {
       const { family, table: name } = this.#table
       for (let attempt = 1; ; attempt++) {
-        const found = await readTable(this.#nftables, this.#table)
+        const found = await this.#read()
         if (found.table === 'none') break
         try {
           const { generation: ifGeneration } = found

@@ -4,7 +4,8 @@ import { isKernelError, ValidationError } from '../../errors/index.js'
 import type { Chain, Element, Nftables, NftSet, Rule, SetInput } from '../../nftables/index.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { type Expressions, families } from '../ruleset/words.js'
-import type { BaseChain } from './base.js'
+import type { RulesetSettings } from '../ruleset/settings.js'
+import { type BaseChain, baseChains } from './base.js'
 
 /** Goes up whenever older rules would not do: a table of another layout is replaced in one transaction. */
 const layout = 1
@@ -25,12 +26,17 @@ export type Found =
   | { readonly generation: number; readonly table: KernelTable }
 
 /** @throws ValidationError if there is a table of this name that is not ours */
-export async function readTable(nftables: Nftables, table: TableName, signal?: AbortSignal): Promise<Found> {
+export async function readTable(
+  nftables: Nftables,
+  table: TableName,
+  settings: RulesetSettings,
+  signal?: AbortSignal,
+): Promise<Found> {
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted()
     const generation = await nftables.generation()
     try {
-      const found = await readOnce(nftables, table, generation)
+      const found = await readOnce(nftables, table, settings, generation)
       if (attempt === attempts || (await nftables.generation()) === generation) return found
     } catch (error) {
       if (!isKernelError(error, 'ENOENT') || attempt === attempts) throw error
@@ -40,7 +46,12 @@ export async function readTable(nftables: Nftables, table: TableName, signal?: A
 /** After so many, a commit with the generation decides. */
 const attempts = 5
 
-async function readOnce(nftables: Nftables, table: TableName, generation: number): Promise<Found> {
+async function readOnce(
+  nftables: Nftables,
+  table: TableName,
+  settings: RulesetSettings,
+  generation: number,
+): Promise<Found> {
   const { family } = table
   const tables = await nftables.tables({ family })
   const ours = tables.find(({ name }) => name === table.table)
@@ -55,12 +66,19 @@ async function readOnce(nftables: Nftables, table: TableName, generation: number
   if (ours.comment !== tableComment) return { generation, table: 'other' }
   const selection = { family, table: table.table }
   const sets = await nftables.sets(selection)
-  const wanted = setsOf(table)
+  const wanted = setsOf(table, settings.statistics)
   // Sets cannot be changed: one that is missing or different was somebody else's doing.
   if (wanted.some((set) => !sets.some((one) => isSet(one, set)))) return { generation, table: 'other' }
   const chains = new Map<string, { chain: Chain; rules: Rule[] }>()
   for (const chain of await nftables.chains(selection)) {
     if (chain.table === table.table) chains.set(chain.name, { chain, rules: [] })
+  }
+  // The same goes for where packets come in.
+  for (const { name, hook, priority } of baseChains(settings)) {
+    const found = chains.get(name)?.chain
+    if (found !== undefined && (found.hook !== hook || found.priority !== priority)) {
+      return { generation, table: 'other' }
+    }
   }
   for (const rule of await nftables.rules(selection)) chains.get(rule.chain!)?.rules.push(rule)
   const elements = new Map<string, readonly Element[]>()
@@ -88,10 +106,8 @@ export function isChain(
   found: { readonly chain: Chain; readonly rules: readonly Rule[] },
   wanted: BaseChain,
 ): boolean {
-  const { chain, rules } = found
+  const { rules } = found
   return (
-    chain.hook === wanted.hook &&
-    chain.priority === wanted.priority &&
     rules.length === wanted.rules.length &&
     rules.every(({ expressions = [] }, index) => areSame(expressions, wanted.rules[index]!))
   )

@@ -61,14 +61,14 @@ export type SetNames = ReturnType<typeof setNames>
 export const profilesMap = 'profiles'
 
 /** Every set of ours, as it is made. The types are for nft's listing: it fails where it knows none. */
-export function setsOf(table: TableName): SetInput[] {
+export function setsOf(table: TableName, isCounting: boolean): SetInput[] {
   return [
     new VerdictMap({ ...table, name: profilesMap }, types.mark).input,
-    ...families.flatMap((family) => familySets(table, family)),
+    ...families.flatMap((family) => familySets(table, family, isCounting)),
   ]
 }
 
-function familySets(table: TableName, words: FamilyWords): SetInput[] {
+function familySets(table: TableName, words: FamilyWords, isCounting: boolean): SetInput[] {
   const names = setNames(words)
   const { mark: number, inetProto, inetService } = types
   const address = words.family === 'ipv4' ? types.ipv4Addr : types.ipv6Addr
@@ -85,16 +85,20 @@ function familySets(table: TableName, words: FamilyWords): SetInput[] {
   const set = (name: string, key: DataType<never>, options: NamedSetOptions = {}): SetInput =>
     new NamedSet({ ...table, name }, key, options).input
   const ranges: NamedSetOptions = { flags: ['interval'] }
+  // Of each element that a lookup finds; it is in every new one by itself.
+  const counting: NamedSetOptions = isCounting
+    ? { flags: ['expressions'], expressions: [{ name: 'counter' }] }
+    : {}
   return [
     map(names.services, types.concatenated([address, inetProto, inetService]), frontend),
     map(names.nodePorts, port, frontend),
-    map(names.backends, numbers, endpoint),
+    map(names.backends, numbers, endpoint, counting),
     map(names.affinity, types.concatenated([address, number]), endpoint, {
       flags: ['timeout', 'dynamic'],
       size: mostAffinities,
     }),
-    set(names.endpoints, types.concatenated([number, address, inetService])),
-    set(names.localEndpoints, types.concatenated([number, address, inetService])),
+    set(names.endpoints, types.concatenated([number, address, inetService]), counting),
+    set(names.localEndpoints, types.concatenated([number, address, inetService]), counting),
     set(names.hairpin, types.concatenated([address, address])),
     set(names.clusterAddresses, address),
     set(names.sourceRanges, types.concatenated([number, address]), ranges),

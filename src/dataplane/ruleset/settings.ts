@@ -8,6 +8,8 @@ export interface RulesetSettings {
   readonly name: string
   readonly masqueradeBit: number
   readonly masqueradeAll: boolean
+  /** Servers have counters. */
+  readonly statistics: boolean
   readonly addresses: readonly string[]
   readonly clusterRanges: readonly string[]
   readonly serviceRanges: readonly string[]
@@ -17,7 +19,7 @@ export interface RulesetSettings {
 
 /** @throws ValidationError */
 export function settingsOf(
-  { name = 'viaduct', masqueradeBit = 0x4000, node = {} }: DataplaneOptions,
+  { name = 'viaduct', masqueradeBit = 0x4000, statistics = false, node = {} }: DataplaneOptions,
   addresses: readonly string[],
 ): RulesetSettings {
   // An interface of this name and a digit has at most 15 bytes.
@@ -35,6 +37,7 @@ export function settingsOf(
     name,
     masqueradeBit,
     masqueradeAll: node.masqueradeAll ?? false,
+    statistics,
     addresses: own,
     clusterRanges: prefixesOf('clusterRanges', node.clusterRanges),
     serviceRanges: prefixesOf('serviceRanges', node.serviceRanges),
