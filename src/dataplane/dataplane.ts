@@ -118,6 +118,8 @@ export interface Dataplane {
    * left, of what is ours. Running connections go on.
    */
   synchronize(services: Iterable<VirtualService>, options?: ApplyOptions): Promise<Applied>
+  /** Looks at what somebody else may have changed since the last call, as far as that is known, and puts it right. */
+  repair(options?: ApplyOptions): Promise<Applied>
   /** What is in the kernel now. */
   read(): Promise<ProgrammedService[]>
   /** What it counted; of one virtual service or of all. */

@@ -84,7 +84,7 @@ export function readMetadata(object: Loose, nameIs: (value: unknown) => boolean 
     fail('metadata.namespace', namespace, expectedLabel)
   }
   return {
-    namespace: (namespace) || 'default',
+    namespace: namespace || 'default',
     name: name as string,
     labels: objectOf(metadata.labels, 'metadata.labels'),
     annotations: objectOf(metadata.annotations, 'metadata.annotations'),

@@ -281,7 +281,7 @@ function readPorts(value: unknown, type: ServiceType, range: PortRange | undefin
       }
     }
     ports.push({
-      name: (name) ?? '',
+      name: name ?? '',
       protocol:
         readProtocol(protocol) ?? fail(`spec.ports[${index}].protocol`, protocol, '"TCP", "UDP" or "SCTP"'),
       port,

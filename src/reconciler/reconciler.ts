@@ -42,6 +42,8 @@ export interface ReconcilerCounts {
   readonly applies: number
   /** Times that everything was read and compared. */
   readonly passes: number
+  /** Times that what somebody else had changed was put right. */
+  readonly repairs: number
   /** Messages that changed something. */
   readonly writes: number
   /** Calls of the dataplane that failed as a whole. */
@@ -72,6 +74,8 @@ export class Reconciler {
   #timer: NodeJS.Timeout | undefined
   #retryTimer: NodeJS.Timeout | undefined
   #isStarted = false
+  /** Somebody else has changed what is ours. */
+  #isRepairDue = false
   /** Everything has to be compared. */
   #isPassDue = true
   readonly #wholeBackoff = new Backoff()
@@ -85,7 +89,7 @@ export class Reconciler {
   readonly #sourceProblems = new Map<Source, Map<string, readonly SourceProblem[]>>()
   readonly #sourceErrors = new Map<Source, Error>()
   readonly #waiting = new Set<() => void>()
-  readonly #counts = { applies: 0, passes: 0, writes: 0, failures: 0 }
+  readonly #counts = { applies: 0, passes: 0, repairs: 0, writes: 0, failures: 0 }
 
   /** @throws ValidationError for options that are none */
   constructor({ dataplane, coalesceMilliseconds, repairIntervalMilliseconds, ...model }: ReconcilerOptions) {
@@ -157,7 +161,10 @@ export class Reconciler {
     if (!this.#isStarted) {
       this.#isStarted = true
       // From before the first reading on, so that nothing is missed in between.
-      this.#stopWatching = this.dataplane.watch(() => this.#passSoon())
+      this.#stopWatching = this.dataplane.watch(() => {
+        this.#isRepairDue = true
+        this.#schedule.request()
+      })
       if (this.#interval > 0) {
         this.#timer = setInterval(() => this.#passSoon(), this.#interval)
         this.#timer.unref()
@@ -260,19 +267,25 @@ export class Reconciler {
     this.#take()
     this.#takeRetries()
     const isPass = this.#isPassDue
-    if (!isPass && this.#pending.size === 0) return
-    const sent = new Map(this.#pending)
+    const isRepair = this.#isRepairDue
     this.#isPassDue = false
+    this.#isRepairDue = false
+    const sent = new Map(this.#pending)
+    const { signal } = this.#closing
     try {
-      const applied = isPass
-        ? await this.dataplane.synchronize(this.model.virtualServices(), { signal: this.#closing.signal })
-        : await this.dataplane.apply(changeOf(sent), { signal: this.#closing.signal })
-      if (isPass) this.#counts.passes++
-      else this.#counts.applies++
-      this.#counts.writes += applied.writes
-      this.#wholeBackoff.succeed()
-      this.#wholeError = undefined
-      this.#settle(applied, sent, isPass)
+      if (isPass) {
+        this.#settle(await this.dataplane.synchronize(this.model.virtualServices(), { signal }), sent, true)
+        this.#counts.passes++
+        return
+      }
+      if (isRepair) {
+        this.#settle(await this.dataplane.repair({ signal }), none, false)
+        this.#counts.repairs++
+      }
+      if (sent.size > 0) {
+        this.#settle(await this.dataplane.apply(changeOf(sent), { signal }), sent, false)
+        this.#counts.applies++
+      }
     } catch (error) {
       this.#counts.failures++
       this.#wholeError = error as Error
@@ -310,10 +323,13 @@ export class Reconciler {
   }
 
   #settle(
-    { failures, conditions }: Applied,
+    { writes, failures, conditions }: Applied,
     sent: ReadonlyMap<string, VirtualService | undefined>,
     isPass: boolean,
   ): void {
+    this.#counts.writes += writes
+    this.#wholeBackoff.succeed()
+    this.#wholeError = undefined
     for (const [key, service] of sent) {
       if (this.#pending.get(key) === service) this.#pending.delete(key)
       if (!failures.has(key)) this.#failures.delete(key)
@@ -340,6 +356,8 @@ export class Reconciler {
     this.#retryTimer = setTimeout(() => this.#schedule.request(), Math.ceil(wait) + 1)
   }
 }
+
+const none: ReadonlyMap<string, undefined> = new Map<string, undefined>()
 
 function changeOf(pending: ReadonlyMap<string, VirtualService | undefined>) {
   const upserted: VirtualService[] = []

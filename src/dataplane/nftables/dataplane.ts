@@ -25,7 +25,7 @@ import { type RulesetSettings, settingsOf } from '../ruleset/settings.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { wordsOf } from '../ruleset/words.js'
 import { StaleFlows } from '../stale-flows.js'
-import { type Found, readTable, tableComment } from './kernel.js'
+import { filled, type Found, type ReadOptions, readTable, tableComment } from './kernel.js'
 import { conditionsOf, emitters, schedulers } from './programmed.js'
 import { servicesIn } from './read.js'
 import { State, type Step } from './state.js'
@@ -56,8 +56,8 @@ export class NftablesDataplane implements Dataplane {
   readonly #table: TableName
   /** What is programmed, as far as is known. */
   #state: State | undefined
-  /** The kernel may have something else: read it before the next change. */
-  #isDoubtful = false
+  /** What of the kernel's may not be what it was left as: nothing; chains and these sets; everything. */
+  #doubt: ReadonlySet<string> | 'everything' | undefined
   #last: Promise<unknown> = Promise.resolve()
   #conntrack: Promise<Conntrack> | undefined
   readonly #closing = new AbortController()
@@ -91,7 +91,9 @@ export class NftablesDataplane implements Dataplane {
   apply(change: ServiceChange, options?: ApplyOptions): Promise<Applied> {
     return this.#inTurn(async () => {
       const state = this.#known()
-      if (this.#isDoubtful) return await this.#synchronize(changed(state, change), change.upserted, options)
+      if (this.#doubt !== undefined) await this.#repair(state, options)
+      if (this.#state !== state)
+        return await this.#synchronize(changed(state, change), change.upserted, options)
       const transaction = this.#nftables.transaction()
       const step = state.change(change)
       step.fill(transaction)
@@ -143,18 +145,50 @@ export class NftablesDataplane implements Dataplane {
           if (!state.services.has(service.key)) stale.changed(service, undefined)
         }
         this.#state = state
-        this.#isDoubtful = false
+        this.#doubt = undefined
         await this.#tidy(state)
         await this.#deleteFlows(stale)
         const failures = new Map([...step.failures, ...refused])
         return { writes, failures, conditions: conditionsFor(told) }
       } catch (error) {
-        this.#isDoubtful = true
+        this.#doubt = 'everything'
         if (attempt === attempts) throw error
         if (isKernelError(error, 'ERESTART')) continue
         const owners = ownersOf(error, state)
         if (owners.size === 0) throw error
         for (const [key, reason] of owners) refused.set(key, reason)
+      }
+    }
+  }
+
+  repair(options?: ApplyOptions): Promise<Applied> {
+    return this.#inTurn(async () => {
+      const writes = await this.#repair(this.#known(), options)
+      return { writes, failures: new Map(), conditions: new Map() }
+    })
+  }
+
+  /** @returns how many writes it took */
+  async #repair(state: State, options: ApplyOptions | undefined): Promise<number> {
+    for (let attempt = 1; ; attempt++) {
+      const doubt = this.#doubt
+      if (doubt === undefined) return 0
+      const whole = (): Promise<Applied> => this.#synchronize(changed(state, nothing), [], options)
+      if (doubt === 'everything') return (await whole()).writes
+      const found = await this.#read({ ...options, sets: doubt })
+      if (typeof found.table !== 'object') return (await whole()).writes
+      const transaction = this.#nftables.transaction()
+      const step = state.against(found.table)
+      step.fill(transaction)
+      try {
+        const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
+        step.accept()
+        if (this.#doubt === doubt) this.#doubt = undefined
+        await this.#tidy(state)
+        return writes
+      } catch (error) {
+        if (!isBatchError(error) && !isKernelError(error, 'ERESTART')) throw error
+        if (attempt === attempts || isBatchError(error)) this.#doubt = 'everything'
       }
     }
   }
@@ -200,7 +234,7 @@ export class NftablesDataplane implements Dataplane {
     } catch (error) {
       // Nothing is lost by it: the next pass finds what is left over.
       if (!isBatchError(error) && !isKernelError(error)) throw error
-      this.#isDoubtful = true
+      this.#doubt = 'everything'
     }
   }
 
@@ -210,8 +244,8 @@ export class NftablesDataplane implements Dataplane {
     await stale.delete(await this.#conntrack)
   }
 
-  #read(options?: ApplyOptions): Promise<Found> {
-    return readTable(this.#nftables, this.#table, this.#settings, options?.signal)
+  #read(options?: ReadOptions): Promise<Found> {
+    return readTable(this.#nftables, this.#table, this.#settings, options)
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -245,8 +279,13 @@ export class NftablesDataplane implements Dataplane {
   async #follow(events: AsyncIterable<NftablesEvent>, changed: () => void): Promise<void> {
     try {
       for await (const event of events) {
-        if (!this.#isOurs(event)) continue
-        this.#isDoubtful = true
+        const doubt = this.#doubtOf(event)
+        if (doubt === undefined) continue
+        const known = this.#doubt
+        this.#doubt =
+          doubt === 'everything' || known === 'everything'
+            ? 'everything'
+            : new Set([...(known ?? []), ...doubt])
         changed()
       }
     } catch {
@@ -254,11 +293,17 @@ export class NftablesDataplane implements Dataplane {
     }
   }
 
-  #isOurs(event: NftablesEvent): boolean {
-    if (event.event === 'resynchronise') return true
-    if (event.event === 'generation') return false
-    const { family, table, name } = event.object as Partial<Inputs['table'] & Inputs['rule']>
-    return family === 'inet' && (event.kind === 'table' ? name : table) === this.#table.table
+  /** What an event of somebody else's puts in doubt. */
+  #doubtOf(event: NftablesEvent): readonly string[] | 'everything' | undefined {
+    if (event.event === 'resynchronise') return 'everything'
+    if (event.event === 'generation') return undefined
+    const { family, table, name, set } = event.object as Partial<
+      Inputs['table'] & Inputs['rule'] & Inputs['elements']
+    >
+    const isOurs = family === 'inet' && (event.kind === 'table' ? name : table) === this.#table.table
+    if (!isOurs) return undefined
+    if (event.kind === 'elements') return filled.has(set!) ? undefined : [set!]
+    return event.kind === 'rule' || event.kind === 'chain' ? [] : 'everything'
   }
 
   close(): void {
@@ -293,6 +338,8 @@ export class NftablesDataplane implements Dataplane {
     })
   }
 }
+
+const nothing: ServiceChange = { upserted: [], deleted: [] }
 
 /** The services of a state after a change. */
 function changed(state: State, { upserted, deleted }: ServiceChange): () => Iterable<VirtualService> {

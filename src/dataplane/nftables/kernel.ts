@@ -16,7 +16,7 @@ export const tableComment = `${commentStart}${layout}`
 export interface KernelTable {
   readonly generation: number
   readonly chains: ReadonlyMap<string, { readonly chain: Chain; readonly rules: readonly Rule[] }>
-  /** Without those that packets fill. */
+  /** Of the sets that were asked for, and never of those that packets fill. */
   readonly elements: ReadonlyMap<string, readonly Element[]>
 }
 
@@ -25,18 +25,24 @@ export type Found =
   | { readonly generation: number; readonly table: 'none' | 'other' }
   | { readonly generation: number; readonly table: KernelTable }
 
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Names of those sets whose elements are read; all unless said. Chains and rules always are: they are few. */
+  readonly sets?: ReadonlySet<string> | undefined
+}
+
 /** @throws ValidationError if there is a table of this name that is not ours */
 export async function readTable(
   nftables: Nftables,
   table: TableName,
   settings: RulesetSettings,
-  signal?: AbortSignal,
+  { signal, sets }: ReadOptions = {},
 ): Promise<Found> {
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted()
     const generation = await nftables.generation()
     try {
-      const found = await readOnce(nftables, table, settings, generation)
+      const found = await readOnce(nftables, table, settings, sets, generation)
       if (attempt === attempts || (await nftables.generation()) === generation) return found
     } catch (error) {
       if (!isKernelError(error, 'ENOENT') || attempt === attempts) throw error
@@ -50,6 +56,7 @@ async function readOnce(
   nftables: Nftables,
   table: TableName,
   settings: RulesetSettings,
+  chosen: ReadonlySet<string> | undefined,
   generation: number,
 ): Promise<Found> {
   const { family } = table
@@ -83,12 +90,13 @@ async function readOnce(
   for (const rule of await nftables.rules(selection)) chains.get(rule.chain!)?.rules.push(rule)
   const elements = new Map<string, readonly Element[]>()
   for (const { name } of wanted) {
-    if (filled.has(name)) continue
+    if (filled.has(name) || chosen?.has(name) === false) continue
     elements.set(name, (await nftables.elements({ family, table: table.table, name })).elements)
   }
   return { generation, table: { generation, chains, elements } }
 }
-const filled: ReadonlySet<string> = new Set(families.map((words) => setNames(words).affinity))
+/** Sets whose elements are put in by packets. */
+export const filled: ReadonlySet<string> = new Set(families.map((words) => setNames(words).affinity))
 
 function isSet(found: NftSet, wanted: SetInput): boolean {
   const flagsOf = ({ flags = [] }: { readonly flags?: readonly (string | number)[] | undefined }): string =>

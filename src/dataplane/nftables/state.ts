@@ -48,24 +48,17 @@ export class State {
   readonly services = new Map<string, Programmed>()
   readonly profiles: ProfileNumbers
   /** Names of chains in the kernel. */
-  readonly #chains: Set<string>
+  readonly #chains = new Set<string>()
   /** Elements that several services have, by set and key: how many. */
   readonly #shares = new Map<string, Map<string, number>>()
   /** Keys of virtual services by their frontends. */
   readonly #holders = new Map<string, string>()
   #nextId: number
 
-  private constructor(
-    table: TableName,
-    settings: RulesetSettings,
-    profiles: ProfileNumbers,
-    chains: Iterable<string>,
-    nextId: number,
-  ) {
+  private constructor(table: TableName, settings: RulesetSettings, profiles: ProfileNumbers, nextId: number) {
     this.#table = table
     this.#settings = settings
     this.profiles = profiles
-    this.#chains = new Set(chains)
     this.#nextId = nextId
   }
 
@@ -85,7 +78,6 @@ export class State {
       table,
       settings,
       new ProfileNumbers(settings, numbersIn(kernel)),
-      [],
       Math.max(known.nextId, before === undefined ? 1 : before.#nextId),
     )
     const failures = new Map<string, Error>()
@@ -105,53 +97,61 @@ export class State {
         if (old !== undefined) put(old.service, old)
       }
     }
-    const profiles = state.profiles.takeFresh()
+    state.profiles.takeFresh()
+    return { state, step: { ...state.against(kernel), failures } }
+  }
+
+  /**
+   * How the kernel gets to this state from what it has. Sets that were not read are as they should be; without a table
+   * everything is missing.
+   */
+  against(kernel: KernelTable | undefined): Step {
     const changes = new ElementChanges()
     const set = (name: string, after: Iterable<ElementInput>): void => {
-      const there = kernel?.elements.get(name) ?? []
+      if (kernel === undefined) return changes.fill(name, after)
+      const there = kernel.elements.get(name)
+      if (there === undefined) return
       if (there.length === 0) changes.fill(name, after)
       else changes.change(name, there as readonly ElementInput[], after)
     }
+    const profiles = [...this.profiles.all()]
     set(
       profilesMap,
       profiles.map(({ number, name }) => profileElement(number, name)),
     )
     for (const words of families) {
       const names = setNames(words)
-      set(names.clusterRanges, prefixElements(words, settings.clusterRanges))
-      set(names.serviceRanges, prefixElements(words, settings.serviceRanges))
-      set(names.nodePortAddresses, prefixElements(words, settings.nodePortAddresses))
-      for (const emitter of emitters) set(names[emitter.set], state.#elementsOf(words.family, emitter))
-      for (const shared of sharedSets) set(names[shared.set], state.#sharesIn(words.family, shared))
+      set(names.clusterRanges, prefixElements(words, this.#settings.clusterRanges))
+      set(names.serviceRanges, prefixElements(words, this.#settings.serviceRanges))
+      set(names.nodePortAddresses, prefixElements(words, this.#settings.nodePortAddresses))
+      for (const emitter of emitters) set(names[emitter.set], this.#elementsOf(words.family, emitter))
+      for (const shared of sharedSets) set(names[shared.set], this.#sharesIn(words.family, shared))
     }
-    const chains = new Map<string, ChainRules>(baseChains(settings).map((chain) => [chain.name, chain]))
-    for (const { chains: own } of state.profiles.all()) {
+    const chains = new Map<string, BaseChain>(baseChains(this.#settings).map((chain) => [chain.name, chain]))
+    for (const { chains: own } of profiles) {
       for (const chain of own.toReversed()) chains.set(chain.name, chain)
     }
-    for (const name of chains.keys()) state.#chains.add(name)
-    const step: Step = {
-      failures,
-      fill(transaction) {
+    const unused = [...(kernel?.chains.keys() ?? [])].filter((name) => !chains.has(name))
+    return {
+      failures: new Map(),
+      fill: (transaction) => {
         const wrong = [...chains.values()].filter((chain) => {
           const there = kernel?.chains.get(chain.name)
           return there === undefined || !isChain(there, chain)
         })
-        for (const chain of wrong)
-          putChain(transaction, table, chain, kernel?.chains.has(chain.name) === true)
-        for (const { name, rules } of wrong) putRules(transaction, table, name, rules)
-        changes.addTo(transaction, table)
-        for (const name of kernel?.chains.keys() ?? []) {
-          if (chains.has(name)) continue
-          transaction.flush('chain', { ...table, name })
-          unused.push(name)
-        }
+        const isThere = ({ name }: BaseChain): boolean => kernel?.chains.has(name) === true
+        for (const chain of wrong) putChain(transaction, this.#table, chain, isThere(chain))
+        for (const { name, rules } of wrong) putRules(transaction, this.#table, name, rules)
+        changes.addTo(transaction, this.#table)
+        for (const name of unused) transaction.flush('chain', { ...this.#table, name })
       },
-      accept() {
-        state.#unused.push(...unused)
+      accept: () => {
+        this.#chains.clear()
+        for (const name of chains.keys()) this.#chains.add(name)
+        this.#unused.length = 0
+        this.#unused.push(...unused)
       },
     }
-    const unused: string[] = []
-    return { state, step }
   }
 
   /** Chains that nothing refers to any more: they go in a transaction of their own, as kernels before 6.2 need it. */
