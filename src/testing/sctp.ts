@@ -46,8 +46,8 @@ export interface SctpReply {
 export interface SctpServeOptions {
   /** Where INITs are taken, 1 to 65535. */
   readonly port: number
-  /** What it puts into its answers. */
-  readonly name: string
+  /** What it puts into its answers: printable text, or what makes it from who asks. */
+  readonly name: string | ((asker: { readonly address: string; readonly port: number }) => string)
   /** Only what is sent to this address; of both families unless said. */
   readonly address?: string | undefined
 }
@@ -163,7 +163,8 @@ export class SctpResponder {
       const read = readPacket(withoutIpHeader(bytes, address))
       if (read?.type !== chunk.init || read.destinationPort !== port || read.body.length < initHeader)
         continue
-      const cookie = new TextEncoder().encode(name)
+      const text = typeof name === 'string' ? name : name({ address, port: read.sourcePort })
+      const cookie = new TextEncoder().encode(text)
       const reply = initChunk(chunk.initAck, 1 + Math.floor(Math.random() * 0xffff_fffe), cookie)
       try {
         socket.send(packet(port, read.sourcePort, initiateTag(read.body), reply), { address })
