@@ -71,7 +71,7 @@ export class Network {
   /** Addresses that are the node's: its own, and those of its ends of the links. */
   get nodeAddresses(): string[] {
     const ends = this.node.interfaces.flatMap(({ address, address6 }) => [address, address6])
-    return [...this.#plan.nodeAddresses, ...ends].filter((address) => address !== '')
+    return [...this.#plan.ownAddresses, ...ends].filter((address) => address !== '')
   }
 
   close(): Promise<void> {
@@ -230,8 +230,22 @@ async function talk(
     return readAnswer(await readAll(socket, until - performance.now()))
   } catch (error) {
     if (isKernelError(error, 'ETIMEDOUT')) return undefined
+    if (isKernelError(error, 'EPERM')) return silence(deadlineMilliseconds, signal)
     throw error
   }
+}
+
+/** A host whose own rules drop what it sends is told EPERM at once; if they refuse it, it hears of that, too. */
+function silence(milliseconds: number, signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(undefined), milliseconds)
+    const abort = (): void => {
+      clearTimeout(timer)
+      reject(signal.reason as Error)
+    }
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+  })
 }
 
 async function talkUdp(
@@ -256,7 +270,10 @@ async function talkUdp(
       })
       socket.on('error', fail)
       signal.addEventListener('abort', () => fail(signal.reason as Error), { once: true })
-      socket.send('who are you?', port, to, (error) => error !== null && fail(error))
+      socket.send('who are you?', port, to, (error) => {
+        // Its own rules drop it, as above.
+        if (error !== null && (error as NodeJS.ErrnoException).code !== 'EPERM') fail(error)
+      })
     })
   } finally {
     socket.close()

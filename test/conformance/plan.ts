@@ -36,8 +36,10 @@ export interface NetworkPlan {
   hasAffinity(packet: Packet): boolean
   /** Where new tries of a packet may come from: its own address first. More than one only where a service has affinity. */
   sourcesOf(packet: Packet): readonly string[]
-  /** The node's addresses, those included that it was given for more sources. */
+  /** The node's addresses, with those that it was given for more sources: what a dataplane is told. */
   readonly nodeAddresses: readonly string[]
+  /** All that it has. */
+  readonly ownAddresses: readonly string[]
 }
 
 /** How often, for each endpoint that is to be reached, it is tried until it has been. */
@@ -63,6 +65,8 @@ export function planNetwork(group: readonly Situation[]): NetworkPlan {
   const place = (address: string, host: string): void => {
     if (!isLoopback(address) && !hosts.has(address)) hosts.set(address, host)
   }
+  // What comes from the address that it goes to can only begin on the node: it has taken a service's address.
+  for (const { from, to } of packets) if (from === to) place(from, 'node')
   for (const address of endpoints) place(address, senders.has(address) ? `pod ${address}` : 'servers')
   for (const address of senders) place(address, within(node.clusterRanges, address) ? 'pods' : 'outside')
   for (const { to } of packets) place(to, 'world')
@@ -72,13 +76,15 @@ export function planNetwork(group: readonly Situation[]): NetworkPlan {
   for (const [from, others] of more) for (const address of others) hosts.set(address, hostOf(from))
 
   const listeners = new Map<string, Listener>()
-  const listen = (address: string, port: number, protocol: ServiceProtocol): void => {
-    const key = `${formatEndpoint(address, port)}/${protocol}`
-    listeners.set(key, { host: hostOf(address), address, port, protocol })
+  const listen = (host: string, address: string, port: number, protocol: ServiceProtocol): void => {
+    listeners.set(`${host} ${formatEndpoint(address, port)} ${protocol}`, { host, address, port, protocol })
   }
-  for (const { host, port, protocol } of [...slices, ...named]) listen(host, port, protocol)
+  for (const { host, port, protocol } of [...slices, ...named]) listen(hostOf(host), host, port, protocol)
   // What nobody has programmed must be seen to arrive: a closed port would refuse it, as a service without endpoints does.
-  for (const { to, port, protocol } of packets) listen(to, port, protocol)
+  for (const { from, to, port, protocol } of packets) {
+    // A loopback address is the sender's own.
+    listen(isLoopback(to) ? hostOf(from) : hostOf(to), to, port, protocol)
+  }
 
   const clients = new Set(
     ['pods', 'outside'].filter((name) => ![...listeners.values()].some(({ host }) => host === name)),
@@ -93,7 +99,8 @@ export function planNetwork(group: readonly Situation[]): NetworkPlan {
       packet.from,
       ...(hasAffinity(objects, packet) ? (more.get(packet.from) ?? []) : []),
     ],
-    nodeAddresses: [...hosts].filter(([, host]) => host === 'node').map(([address]) => address),
+    nodeAddresses: [...node.addresses, ...node.addresses.flatMap((address) => more.get(address) ?? [])],
+    ownAddresses: [...hosts].filter(([, host]) => host === 'node').map(([address]) => address),
   }
 }
 
