@@ -36,6 +36,10 @@ const commands = {
     await built()
     return (await import('./demo.mjs')).demo(args)
   },
+  conformance: async (args) => {
+    await built()
+    return (await import('./conformance.mjs')).conformance(args)
+  },
   lab: async (args) => {
     await built()
     const { inProject, runNode } = await import('./project.mjs')

@@ -1,0 +1,51 @@
+/** A dataplane, fed with Kubernetes' objects by the model. */
+import { openDataplane, type DataplaneKind } from '../../src/dataplane/index.js'
+import { ServiceModel, type VirtualService } from '../../src/model/index.js'
+import type { OpenProgramming } from './run.js'
+import type { Packet } from './situation.js'
+
+/** Conditions that leave the meaning of a service as it is. */
+const harmless = new Set(['SchedulerNotHonoured'])
+
+export function programmingBy(kind: DataplaneKind): OpenProgramming {
+  return async (
+    netns,
+    { name, addresses, clusterRanges, serviceRanges, nodePortAddresses, masqueradeAll },
+  ) => {
+    const dataplane = await openDataplane({
+      kind,
+      netns,
+      node: { addresses, clusterRanges, serviceRanges, nodePortAddresses, masqueradeAll },
+    })
+    const model = new ServiceModel({ nodeName: name })
+    let isFirst = true
+    return {
+      async program({ objects }) {
+        model.replaceAll(objects)
+        const change = model.take()
+        const services = [...model.virtualServices()]
+        const applied = isFirst ? await dataplane.synchronize(services) : await dataplane.apply(change)
+        isFirst = false
+        const refused = model.problems().find(({ reason }) => reason === 'Invalid')
+        return (packet) => {
+          if (refused !== undefined) return `the model refuses ${refused.object.name}: ${refused.message}`
+          const service = services.find((one) => isFor(one, packet))
+          if (service === undefined) return undefined
+          const failure = applied.failures.get(service.key)
+          if (failure !== undefined) return `${service.key} was not programmed: ${failure.message}`
+          const condition = applied.conditions.get(service.key)?.find(({ reason }) => !harmless.has(reason))
+          return condition && `${service.key} is not as it should be: ${condition.message}`
+        }
+      },
+      close: () => Promise.resolve(dataplane.close()),
+    }
+  }
+}
+
+function isFor({ frontends, protocol }: VirtualService, packet: Packet): boolean {
+  if (protocol !== packet.protocol) return false
+  return frontends.some(
+    (frontend) =>
+      frontend.port === packet.port && (frontend.kind === 'node-port' || frontend.address === packet.to),
+  )
+}
