@@ -87,6 +87,15 @@ export class Network {
     return this.#plan.hasAffinity(packet)
   }
 
+  /** Whether there is an endpoint that the packet could reach by mistake. */
+  hasOthers({ protocol, expected }: Packet): boolean {
+    const wanted = expected.outcome === 'endpoints' ? expected.endpoints : []
+    return this.#plan.listeners.some(
+      ({ address, port, isEndpoint, ...other }) =>
+        isEndpoint && other.protocol === protocol && !wanted.includes(formatEndpoint(address, port)),
+    )
+  }
+
   sourcesOf(packet: Packet): readonly string[] {
     return this.#plan.sourcesOf(packet)
   }
@@ -164,13 +173,15 @@ export class Network {
       for (const family of ['ipv4', 'ipv6'] as const) {
         const isThere = family === 'ipv4' ? host.address !== '' : host.address6 !== ''
         if (!isThere) continue
-        watchRefusals(host, family, (refusal) => this.#awaiting.get(refusal.fromPort)?.(refusal))
-        if (this.#plan.clients.has(name)) continue
-        watchArrivals(host, family, (sighting) => {
-          // An answer to a client that is on this host, too.
-          if (sighting.protocol === 'udp' && this.#awaiting.has(sighting.port)) return
-          this.#sightings.push(sighting)
-        })
+        if (this.#plan.senders.has(name)) {
+          watchRefusals(host, family, (refusal) => this.#awaiting.get(refusal.fromPort)?.(refusal))
+        }
+        for (const protocol of this.#plan.receivers.has(name) ? this.#plan.protocols : []) {
+          watchArrivals(host, family, protocol, (sighting) => {
+            // An answer to a client that is on this host, too.
+            if (protocol !== 'udp' || !this.#awaiting.has(sighting.port)) this.#sightings.push(sighting)
+          })
+        }
       }
     }
   }

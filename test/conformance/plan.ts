@@ -23,13 +23,18 @@ export interface Listener {
   readonly address: string
   readonly port: number
   readonly protocol: ServiceProtocol
+  /** Of a service, and not only what packets go to if nothing is done with them. */
+  readonly isEndpoint: boolean
 }
 
 export interface NetworkPlan {
   readonly layout: SandboxLayout<string>
   readonly listeners: readonly Listener[]
-  /** Hosts that never answer; what comes to them is for their own connections. */
-  readonly clients: ReadonlySet<string>
+  /** Hosts that packets may come to, and that are to see them: all but those that only send. */
+  readonly receivers: ReadonlySet<string>
+  readonly senders: ReadonlySet<string>
+  /** Of the packets. */
+  readonly protocols: readonly ServiceProtocol[]
   /** The host that has this address. */
   hostOf(address: string): string
   /** Whether clients stay with their server, of the service that it is for. */
@@ -76,23 +81,27 @@ export function planNetwork(group: readonly Situation[]): NetworkPlan {
   for (const [from, others] of more) for (const address of others) hosts.set(address, hostOf(from))
 
   const listeners = new Map<string, Listener>()
-  const listen = (host: string, address: string, port: number, protocol: ServiceProtocol): void => {
-    listeners.set(`${host} ${formatEndpoint(address, port)} ${protocol}`, { host, address, port, protocol })
+  const listen = (listener: Listener): void => {
+    const { host, address, port, protocol } = listener
+    const key = `${host} ${formatEndpoint(address, port)} ${protocol}`
+    if (!listeners.has(key)) listeners.set(key, listener)
   }
-  for (const { host, port, protocol } of [...slices, ...named]) listen(hostOf(host), host, port, protocol)
+  for (const { host, port, protocol } of [...slices, ...named]) {
+    listen({ host: hostOf(host), address: host, port, protocol, isEndpoint: true })
+  }
   // What nobody has programmed must be seen to arrive: a closed port would refuse it, as a service without endpoints does.
   for (const { from, to, port, protocol } of packets) {
     // A loopback address is the sender's own.
-    listen(isLoopback(to) ? hostOf(from) : hostOf(to), to, port, protocol)
+    const host = hostOf(isLoopback(to) ? from : to)
+    listen({ host, address: to, port, protocol, isEndpoint: false })
   }
 
-  const clients = new Set(
-    ['pods', 'outside'].filter((name) => ![...listeners.values()].some(({ host }) => host === name)),
-  )
   return {
     layout: layoutOf(hosts),
     listeners: [...listeners.values()],
-    clients,
+    receivers: new Set(['world', ...[...listeners.values()].map(({ host }) => host)]),
+    senders: new Set(packets.map(({ from }) => hostOf(from))),
+    protocols: [...new Set(packets.map(({ protocol }) => protocol))],
     hostOf,
     hasAffinity: (packet) => hasAffinity(objects, packet),
     sourcesOf: (packet) => [

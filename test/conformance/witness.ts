@@ -29,23 +29,27 @@ const byNumber = new Map<number, ServiceProtocol>([
   [numbers.sctp, 'sctp'],
 ])
 
-/** Reports the first packet of every connection that comes to a host. Ends with the host. */
-export function watchArrivals(host: Host, family: Family, report: (sighting: Sighting) => void): void {
-  for (const [protocol, name] of byNumber) {
-    const socket = host.raw({ protocol, family })
-    void eachOf(socket, (packet, from) => {
-      const bytes = family === 'ipv4' ? packet.subarray((packet[0]! & 15) * 4) : packet
-      if (!isFirst(protocol, bytes)) return
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-      report({
-        host: host.name,
-        protocol: name,
-        from,
-        fromPort: view.getUint16(0),
-        port: view.getUint16(2),
-      })
+/** Reports the first packet of every connection of a protocol that comes to a host. Ends with the host. */
+export function watchArrivals(
+  host: Host,
+  family: Family,
+  name: ServiceProtocol,
+  report: (sighting: Sighting) => void,
+): void {
+  const protocol = numbers[name]
+  const socket = host.raw({ protocol, family })
+  void eachOf(socket, (packet, from) => {
+    const bytes = family === 'ipv4' ? packet.subarray((packet[0]! & 15) * 4) : packet
+    if (!isFirst(protocol, bytes)) return
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    report({
+      host: host.name,
+      protocol: name,
+      from,
+      fromPort: view.getUint16(0),
+      port: view.getUint16(2),
     })
-  }
+  })
 }
 
 /** A SYN without ACK, an INIT (RFC 9260, the first chunk's type is 1), and of UDP every datagram. */
