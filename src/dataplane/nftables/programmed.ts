@@ -11,6 +11,7 @@ import {
   twoNumbers,
 } from '../ruleset/sets.js'
 import { consistentSlots, consistentSlotsOf, slotsOf } from '../ruleset/slots.js'
+import { withOwnAddresses } from '../ruleset/source-ranges.js'
 import { ipv4, ipv6, wordsOf } from '../ruleset/words.js'
 import { localSlots, type Method, type Pool, type Profile } from './profiles.js'
 
@@ -59,10 +60,12 @@ const none: readonly Condition[] = []
 
 /** @throws ValidationError if it is too large */
 export function program(
-  service: VirtualService,
+  desired: VirtualService,
   kept: Kept,
+  nodeAddresses: readonly string[],
   numberOf: (profile: Profile) => number,
 ): Programmed {
+  const service = withOwnAddresses(desired, nodeAddresses)
   const needs = poolsOf(service)
   const choose = (servers: readonly RealServer[], before: readonly RealServer[]): readonly RealServer[] =>
     service.scheduler === 'mh' ? consistentSlotsOf(servers) : slotsOf(servers, before)

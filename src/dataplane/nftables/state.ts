@@ -84,7 +84,7 @@ export class State {
     const put = (service: VirtualService, kept: Kept): void => {
       state.#checkFrontends(service)
       state.#take(
-        program(service, kept, (profile) => state.profiles.numberOf(profile)),
+        program(service, kept, settings.addresses, (profile) => state.profiles.numberOf(profile)),
         1,
       )
     }
@@ -192,7 +192,7 @@ export class State {
         const kept = this.services.get(service.key) ?? this.#newService()
         next.set(
           service.key,
-          program(service, kept, (profile) => this.profiles.numberOf(profile)),
+          program(service, kept, this.#settings.addresses, (profile) => this.profiles.numberOf(profile)),
         )
       } catch (error) {
         failures.set(service.key, error as Error)
