@@ -15,7 +15,7 @@ import {
 } from '../../src/address/index.js'
 import { formatEndpoint, type KubernetesObject, type ServiceProtocol } from '../../src/model/index.js'
 import type { SandboxLayout } from '../../src/testing/index.js'
-import { isLoopback, type Packet, readEndpoint, type Situation } from './situation.js'
+import { isForService, isLoopback, type Packet, readEndpoint, type Situation } from './situation.js'
 
 /** Somebody who answers. */
 export interface Listener {
@@ -134,16 +134,13 @@ function endpointsOf(object: KubernetesObject): Endpoint[] {
   })
 }
 
-function hasAffinity(objects: readonly KubernetesObject[], { to, port }: Packet): boolean {
-  return objects.some((object) => {
-    if (object.kind !== 'Service' || object.spec?.sessionAffinity !== 'ClientIP') return false
-    const { clusterIP, clusterIPs = [], externalIPs = [], ports = [] } = object.spec
-    const ingress = (object.status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip)
-    const isAddress = [clusterIP, ...clusterIPs, ...externalIPs, ...ingress].some(
-      (text) => text !== undefined && canonicalAddress(text) === to,
-    )
-    return ports.some((one) => one.nodePort === port || (isAddress && one.port === port))
-  })
+function hasAffinity(objects: readonly KubernetesObject[], packet: Packet): boolean {
+  return objects.some(
+    (object) =>
+      object.kind === 'Service' &&
+      object.spec?.sessionAffinity === 'ClientIP' &&
+      isForService(object, packet),
+  )
 }
 
 /** Addresses of the same kind as a sender's: in the same ranges, and nobody else's. */

@@ -1,8 +1,13 @@
 /** A dataplane, fed with Kubernetes' objects by the model. */
 import { openDataplane, type DataplaneKind } from '../../src/dataplane/index.js'
-import { ServiceModel, type VirtualService } from '../../src/model/index.js'
+import {
+  type KubernetesObject,
+  type ObjectReference,
+  ServiceModel,
+  type VirtualService,
+} from '../../src/model/index.js'
 import type { OpenProgramming } from './run.js'
-import type { Packet } from './situation.js'
+import { isForService, type Packet } from './situation.js'
 
 /** Conditions that leave the meaning of a service as it is. */
 const harmless = new Set(['SchedulerNotHonoured'])
@@ -17,6 +22,7 @@ export function programmingBy(kind: DataplaneKind): OpenProgramming {
       netns,
       node: { addresses, clusterRanges, serviceRanges, nodePortAddresses, masqueradeAll },
     })
+    if (dataplane.kind !== kind) throw new Error(`this is ${dataplane.kind}, and not ${kind}`)
     const model = new ServiceModel({ nodeName: name })
     let isFirst = true
     return {
@@ -26,9 +32,10 @@ export function programmingBy(kind: DataplaneKind): OpenProgramming {
         const services = [...model.virtualServices()]
         const applied = isFirst ? await dataplane.synchronize(services) : await dataplane.apply(change)
         isFirst = false
-        const refused = model.problems().find(({ reason }) => reason === 'Invalid')
+        const refused = model.problems().filter(({ reason }) => reason === 'Invalid')
         return (packet) => {
-          if (refused !== undefined) return `the model refuses ${refused.object.name}: ${refused.message}`
+          const problem = refused.find(({ object }) => concerns(object, objects, packet))
+          if (problem !== undefined) return `${problem.object.name} is refused: ${problem.message}`
           const service = services.find((one) => isFor(one, packet))
           if (service === undefined) return undefined
           const failure = applied.failures.get(service.key)
@@ -40,6 +47,25 @@ export function programmingBy(kind: DataplaneKind): OpenProgramming {
       close: () => Promise.resolve(dataplane.close()),
     }
   }
+}
+
+/** Whether a refused object is the packet's service, or holds endpoints of it. */
+function concerns(
+  { kind, namespace, name }: ObjectReference,
+  objects: readonly KubernetesObject[],
+  packet: Packet,
+): boolean {
+  const refused = objects.find(
+    ({ kind: ofKind, metadata }) =>
+      ofKind === kind && metadata?.name === name && (metadata.namespace ?? 'default') === namespace,
+  )
+  const service = kind === 'Service' ? name : refused?.metadata?.labels?.['kubernetes.io/service-name']
+  return objects.some(
+    (object) =>
+      object.metadata?.name === service &&
+      (object.metadata?.namespace ?? 'default') === namespace &&
+      isForService(object, packet),
+  )
 }
 
 function isFor({ frontends, protocol }: VirtualService, packet: Packet): boolean {

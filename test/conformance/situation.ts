@@ -170,6 +170,17 @@ export function readEndpoint(path: string, value: unknown): { readonly host: str
   return { host: address(path, parts[1] ?? parts[2]), port: port(path, Number(parts[3])) }
 }
 
+/** Whether a packet goes to an address and port of a service, or to a node port of it. */
+export function isForService(object: KubernetesObject, { to, port }: Packet): boolean {
+  if (object.kind !== 'Service') return false
+  const { clusterIP, clusterIPs, externalIPs, ports } = object.spec ?? {}
+  const ingress = (object.status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip)
+  const isAddress = [clusterIP, ...(clusterIPs ?? []), ...(externalIPs ?? []), ...ingress].some(
+    (text) => typeof text === 'string' && canonicalAddress(text) === to,
+  )
+  return (ports ?? []).some((one) => one.nodePort === port || (isAddress && one.port === port))
+}
+
 /** A list, one text with commas in it, or nothing. */
 function prefixes(path: string, value: unknown): string[] {
   if (value === undefined || value === null) return []
