@@ -31,6 +31,8 @@ const mayImport = {
   sockdiag: family,
   dataplane: [...family, ...families, 'model'],
   reconciler: [...pure, 'model', 'dataplane', 'sources'],
+  /** The subpath that joins the three. */
+  services: [...pure, 'model', 'dataplane', 'reconciler'],
   health: [...ground, 'model'],
   edge: [...ground, 'model', 'rtnetlink'],
   dns: [...ground, 'model'],
