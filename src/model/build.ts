@@ -74,8 +74,9 @@ function candidatesOf(
     for (const port of slice.ports) {
       if (port.protocol !== protocol || port.name !== name) continue
       sliceCount++
-      for (const endpoint of slice.endpoints)
+      for (const endpoint of slice.endpoints) {
         candidates.push(candidateOf(endpoint, port.port, node, weightOf, namespace))
+      }
     }
   }
   return sliceCount < 2 ? candidates : merge(candidates)

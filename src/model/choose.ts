@@ -26,14 +26,17 @@ export function chooseServers(
   usesLocal: boolean,
 ): Servers {
   if (candidates.length === 0) return noServers
-  const hints = hintsFor(candidates, node)
   let readyCount = 0
   let localReadyCount = 0
+  let hasHints = false
   for (const candidate of candidates) {
+    const { zoneHints, nodeHints } = candidate.endpoint
+    if (zoneHints !== undefined || nodeHints !== undefined) hasHints = true
     if (!isReady(candidate)) continue
     readyCount++
     if (candidate.server.isLocal === true) localReadyCount++
   }
+  const hints = hasHints ? hintsFor(candidates, node) : 'none'
   const cluster: RealServer[] = []
   const local: RealServer[] = []
   const draining: RealServer[] = []

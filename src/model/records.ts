@@ -100,3 +100,14 @@ export interface EndpointRecord {
 export function rank(endpoint: EndpointRecord): number {
   return endpoint.ready ? 2 : endpoint.serving && endpoint.terminating ? 1 : 0
 }
+
+/** By address, and of those with the same address the one that can do most. */
+export function sortEndpoints(endpoints: EndpointRecord[]): EndpointRecord[] {
+  let isSorted = true
+  for (let index = 1; index < endpoints.length && isSorted; index++) {
+    isSorted = endpoints[index - 1]!.address < endpoints[index]!.address
+  }
+  if (isSorted) return endpoints
+  endpoints.sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : rank(b) - rank(a)))
+  return endpoints.filter((endpoint, index) => endpoints[index - 1]?.address !== endpoint.address)
+}

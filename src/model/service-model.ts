@@ -1,57 +1,75 @@
 /** Services, endpoints, Pods and nodes in; virtual services out, and of those only what changed. */
-import { type AddressFamily, familyOf } from '../address/index.js'
 import { isValidationError } from '../errors/index.js'
-import { buildVirtualService, portLabel, type ServiceFront, sourceRangesOf } from './build.js'
+import { type AllocateOptions, type Allocation, Allocator, withPicks } from './allocator.js'
+import { buildVirtualService } from './build.js'
 import { Claims } from './claims.js'
 import type { Condition } from './condition.js'
+import { frontendKeys, frontsOf, holdsNodePort, type Holders, nodePortKey } from './fronts.js'
 import type { ModelObject, ObjectKind, ObjectReference } from './objects.js'
-import { defaultNodePorts } from './port-range.js'
+import { PodServers } from './pod-servers.js'
+import { type NodeRecord, type PodRecord, readNode, readPod } from './pods.js'
 import type { ModelProblem } from './problem.js'
+import { keyOf, Problems, referenceTo } from './problems.js'
 import { fail, isObject, type Loose } from './reading.js'
-import type { PortRecord, ServiceRecord, SliceRecord } from './records.js'
+import type { ServiceRecord, SliceRecord } from './records.js'
 import { sameVirtualService } from './same.js'
+import { ServiceState, slicesById, type Staleness, staleness } from './service-state.js'
 import { readService, type ServiceRules } from './services.js'
 import { readServiceInput } from './shorthand.js'
 import { type ReadSlice, readEndpoints, readSlice } from './slices.js'
-import { formatEndpoint, type Frontend, type ServiceChange, type VirtualService } from './virtual-service.js'
+import type { ServiceChange, ServiceProtocol, VirtualService } from './virtual-service.js'
+
+const none: readonly never[] = []
 
 /** What the model has to know beside its objects. */
 export interface ServiceModelOptions {
   /** This node: its endpoints are the local ones. */
   readonly nodeName?: string | undefined
-  /** Where this node is, for topology hints; that of the Node object with its name unless said. */
+  /** Where this node is, for topology hints; the label `topology.kubernetes.io/zone` of its Node object unless said. */
   readonly zone?: string | undefined
+  /**
+   * The model is the one that gives addresses and node ports, and refuses what is out of its ranges. With it, services as
+   * Kubernetes writes them are the model's own unless they have a `metadata.uid`: those an API server has validated, and they are
+   * taken as they are. Without it all of them are. Services in the short form are always the model's own.
+   */
+  readonly allocate?: AllocateOptions | undefined
+  /** What `allocations()` told at another time. What is still free of it is picked again. */
+  readonly allocations?: Iterable<Allocation> | undefined
+  /**
+   * Who listens on this port of this host, as people know it (`sshd`); undefined if nobody does. It is asked when a service
+   * gets a node port, and not again as long as it has it.
+   */
+  readonly isPortTaken?: ((port: number, protocol: ServiceProtocol) => string | undefined) | undefined
 }
 
 /** What changed since it was last asked for. */
 export interface ModelChange extends ServiceChange {
   /** Virtual services of `upserted` and `deleted` as they were before, by their keys; new ones are not in it. */
   readonly previous: ReadonlyMap<string, VirtualService>
+  /** Services that anything may have changed of, headless ones, too: their endpoints, their fields, or that they are there. */
+  readonly services: readonly string[]
   /** All problems of each object whose problems are others than before. */
   readonly problems: readonly ModelProblem[]
   /** Objects that had problems and have none any more. */
   readonly solved: readonly ObjectReference[]
 }
 
-/** One service, and everything that belongs to it. */
-class ServiceState {
-  record: ServiceRecord | undefined
-  createdAt: string | undefined
-  /** Given slices, by any order. */
-  slices: readonly SliceRecord[] = none
-  /** Of an Endpoints object. */
-  endpoints: readonly SliceRecord[] | undefined
-  /** What it claims of frontends. */
-  claims: readonly string[] = none
-  fronts: readonly ServiceFront[] = none
-  virtualServices: readonly VirtualService[] = none
-  /** Whether claims have to be looked at again, or only fronts, or only endpoints. */
-  stale: 'nothing' | 'endpoints' | 'fronts' | 'claims' = 'nothing'
-
-  constructor(readonly id: string) {}
+/** A service and its endpoints, whether or not virtual services are made of them: what DNS asks for. */
+export interface KnownService {
+  /** With the addresses and ports that were picked for it. */
+  readonly service: ServiceRecord
+  /** Given ones, or computed from Pods. */
+  readonly slices: readonly SliceRecord[]
 }
 
-const none: readonly never[] = []
+/** What is asked at a health-check node port. */
+export interface HealthCheck {
+  /** `namespace/name`. */
+  readonly service: string
+  readonly port: number
+  /** Ready ones on this node. Healthy is what has any. */
+  readonly localEndpoints: number
+}
 
 /**
  * Keeps what services are to be. It takes objects as they are written, reads them once, and computes again only what a change
@@ -59,24 +77,47 @@ const none: readonly never[] = []
  * somebody asks (`take`, `virtualServices`), so that the order of what comes together does not matter.
  */
 export class ServiceModel {
-  readonly #node: { name: string | undefined; zone: string | undefined }
+  readonly #node: { readonly name: string | undefined; zone: string | undefined }
+  readonly #givenZone: string | undefined
   readonly #rules: ServiceRules
   readonly #services = new Map<string, ServiceState>()
   /** Whose each slice is. */
   readonly #slices = new Map<string, ServiceState>()
-  readonly #frontends = new Claims<ServiceState>()
+  readonly #pods: PodServers
+  /** Of frontends and node ports; of whole addresses, too, where the model gives any. */
+  readonly #claims = new Claims<ServiceState>()
+  readonly #allocator: Allocator
+  readonly #allocates: boolean
+  readonly #recorded = new Map<string, Allocation>()
+  /** Those that did not get what they lack: they get it when something becomes free. */
+  readonly #waiting = new Set<ServiceState>()
+  #hasReleased = false
+  readonly #isPortTaken: (port: number, protocol: ServiceProtocol) => string | undefined
+  readonly #healthChecks = new Map<string, HealthCheck>()
+  readonly #problems = new Problems()
   #stale: ServiceState[] = []
-  readonly #problems = new Map<string, ObjectProblems>()
-  readonly #changedProblems = new Set<string>()
-  /** What virtual services were before, and are now, by key. */
-  readonly #changes = new Map<
-    string,
-    { readonly before: VirtualService | undefined; after: VirtualService | undefined }
-  >()
+  /** Those that the next `take` tells of. */
+  #touched: ServiceState[] = []
 
+  /** @throws ValidationError if a range is none */
   constructor(options: ServiceModelOptions = {}) {
+    const { allocate, allocations = none, isPortTaken } = options
     this.#node = { name: options.nodeName, zone: options.zone }
-    this.#rules = { ownsUnstored: false, nodePorts: defaultNodePorts, isClusterAddress: () => true }
+    this.#givenZone = options.zone
+    const allocator = new Allocator(allocate ?? {})
+    this.#allocator = allocator
+    this.#allocates = allocate !== undefined
+    this.#rules = {
+      ownsUnstored: this.#allocates,
+      nodePorts: allocator.nodePorts,
+      isClusterAddress: (address) => allocator.isClusterAddress(address),
+    }
+    for (const allocation of allocations) this.#recorded.set(allocation.service, allocation)
+    this.#isPortTaken = isPortTaken ?? nobody
+    const services = this.#services
+    this.#pods = new PodServers(function* () {
+      for (const { record } of services.values()) if (record !== undefined) yield record
+    })
   }
 
   /**
@@ -94,13 +135,12 @@ export class ServiceModel {
 
   /** Takes these objects and forgets all others; those that are refused stay as they were. */
   replaceAll(objects: Iterable<ModelObject>): void {
-    const given = new Set<string>()
-    const isEmpty = this.#services.size === 0 && this.#problems.size === 0
+    const known = this.#references()
+    const given = known.length === 0 ? undefined : new Set<string>()
     for (const object of objects) this.#upsert(object, given)
-    if (isEmpty) return
-    for (const reference of this.#references()) {
+    for (const reference of known) {
       const key = keyOf(reference)
-      if (!given.has(`${reference.kind} ${key}`)) this.#delete(reference.kind, key)
+      if (!given?.has(`${reference.kind} ${key}`)) this.#delete(reference.kind, key)
     }
   }
 
@@ -110,30 +150,16 @@ export class ServiceModel {
     const upserted: VirtualService[] = []
     const deleted: string[] = []
     const previous = new Map<string, VirtualService>()
-    for (const [key, { before, after }] of this.#changes) {
-      if (after === undefined) {
-        if (before !== undefined) deleted.push(key)
-      } else if (before === undefined || !sameVirtualService(before, after)) upserted.push(after)
-      else continue
-      if (before !== undefined) previous.set(key, before)
+    const services: string[] = []
+    for (const state of this.#touched) {
+      services.push(state.id)
+      state.isTouched = false
+      compare(state.told, state.virtualServices, upserted, deleted, previous)
+      state.told = undefined
+      this.#forget(state)
     }
-    this.#changes.clear()
-    const problems: ModelProblem[] = []
-    const solved: ObjectReference[] = []
-    for (const key of this.#changedProblems) {
-      const entry = this.#problems.get(key)
-      if (entry === undefined) continue
-      problems.push(...problemsOf(entry))
-      if (entry.invalid !== undefined || entry.conditions.length > 0) continue
-      if (entry.isTold) solved.push(entry.object)
-      this.#problems.delete(key)
-    }
-    for (const key of this.#changedProblems) {
-      const entry = this.#problems.get(key)
-      if (entry !== undefined) entry.isTold = true
-    }
-    this.#changedProblems.clear()
-    return { upserted, deleted, previous, problems, solved }
+    this.#touched = []
+    return { upserted, deleted, previous, services, ...this.#problems.take() }
   }
 
   /** All there are. */
@@ -142,10 +168,42 @@ export class ServiceModel {
     for (const { virtualServices } of this.#services.values()) yield* virtualServices
   }
 
+  /** One service, or undefined. Also headless ones, and those that only have a name elsewhere. */
+  service(reference: {
+    readonly namespace?: string | undefined
+    readonly name: string
+  }): KnownService | undefined {
+    this.#settle()
+    const state = this.#services.get(keyOf({ kind: 'Service', ...reference }))
+    return state?.effective && { service: state.effective, slices: state.inUse }
+  }
+
+  /** All services. */
+  *services(): IterableIterator<KnownService> {
+    this.#settle()
+    for (const { effective, inUse } of this.#services.values()) {
+      if (effective !== undefined) yield { service: effective, slices: inUse }
+    }
+  }
+
+  /** Health-check node ports that are to answer. */
+  healthChecks(): HealthCheck[] {
+    this.#settle()
+    return [...this.#healthChecks.values()]
+  }
+
+  /** What was picked, for `ServiceModelOptions.allocations` of the next start. */
+  allocations(): Allocation[] {
+    this.#settle()
+    const allocations: Allocation[] = []
+    for (const { picks } of this.#services.values()) if (picks !== undefined) allocations.push(picks)
+    return allocations
+  }
+
   /** Every problem there is. */
   problems(): ModelProblem[] {
     this.#settle()
-    return [...this.#problems.values()].flatMap(problemsOf)
+    return this.#problems.all()
   }
 
   #upsert(object: unknown, given: Set<string> | undefined): ModelProblem | undefined {
@@ -158,7 +216,7 @@ export class ServiceModel {
       const reference = guessReference(object)
       const problem: ModelProblem = { object: reference, reason: 'Invalid', message: error.message, error }
       given?.add(`${reference.kind} ${keyOf(reference)}`)
-      this.#problemsFor(reference).invalid = problem
+      this.#problems.refuse(problem)
       return problem
     }
   }
@@ -175,21 +233,34 @@ export class ServiceModel {
         const record =
           kind === undefined ? readServiceInput(object, this.#rules) : readService(object, this.#rules)
         this.#setService(record.id, record)
-        this.#valid('Service', record.id)
+        this.#problems.accept('Service', record.id)
         return { kind: 'Service', key: record.id }
       }
       case 'EndpointSlice': {
         const read = readSlice(object)
         this.#setSlice(read.id, read)
-        this.#valid(kind, read.id)
-        this.#setConditionsOf({ kind, ...split(read.id) }, read.conditions)
+        this.#problems.accept(kind, read.id)
+        this.#problems.set(kind, read.id, read.conditions)
         return { kind, key: read.id }
       }
       case 'Endpoints': {
         const { service, slices } = readEndpoints(object)
         this.#setEndpoints(service, slices)
-        this.#valid(kind, service)
+        this.#problems.accept(kind, service)
         return { kind, key: service }
+      }
+      case 'Pod': {
+        const pod = readPod(object)
+        this.#setPod(pod.id, pod)
+        this.#problems.accept(kind, pod.id)
+        this.#problems.set(kind, pod.id, pod.conditions)
+        return { kind, key: pod.id }
+      }
+      case 'Node': {
+        const node = readNode(object)
+        this.#setNode(node.name, node)
+        this.#problems.accept(kind, node.name)
+        return { kind, key: node.name }
       }
       default:
         fail('kind', kind, expectedKinds)
@@ -200,14 +271,18 @@ export class ServiceModel {
     if (kind === 'Service') this.#setService(key, undefined)
     else if (kind === 'EndpointSlice') this.#setSlice(key, undefined)
     else if (kind === 'Endpoints') this.#setEndpoints(key, undefined)
-    this.#valid(kind, key)
-    if (kind !== 'Service') this.#setConditionsOf({ kind, ...split(key) }, none)
+    else if (kind === 'Pod') this.#setPod(key, undefined)
+    else this.#setNode(key, undefined)
+    this.#problems.accept(kind, key)
+    // Those of a service go when it is computed.
+    if (kind !== 'Service') this.#problems.set(kind, key, none)
   }
 
   #setService(id: string, record: ServiceRecord | undefined): void {
     const state = record === undefined ? this.#services.get(id) : this.#stateOf(id)
     if (state === undefined) return
     state.record = record
+    this.#pods.setService(id, record)
     this.#touch(state, 'claims')
   }
 
@@ -223,8 +298,8 @@ export class ServiceModel {
     if (state === undefined || read?.slice === undefined) return
     this.#slices.set(id, state)
     const { slice } = read
-    // Mostly there is one, and another list costs less than room for more.
-    state.slices = state.slices.filter((other) => other.id !== id).concat(slice)
+    state.slices =
+      old === state ? [...state.slices.filter((other) => other.id !== id), slice] : [...state.slices, slice]
     this.#touch(state, 'endpoints')
   }
 
@@ -235,35 +310,82 @@ export class ServiceModel {
     this.#touch(state, 'endpoints')
   }
 
+  #setPod(id: string, pod: PodRecord | undefined): void {
+    const before = this.#pods.pod(id)
+    for (const service of this.#pods.setPod(id, pod)) {
+      const state = this.#services.get(service)
+      if (state === undefined) continue
+      // Where slices are given, a Pod has but its weight to say.
+      const isComputed = state.slices.length === 0 && state.endpoints === undefined
+      if (isComputed || before?.weight !== pod?.weight) this.#touch(state, 'endpoints')
+    }
+  }
+
+  #setNode(name: string, node: NodeRecord | undefined): void {
+    for (const service of this.#pods.setNode(name, node)) {
+      const state = this.#services.get(service)
+      if (state !== undefined) this.#touch(state, 'endpoints')
+    }
+    if (name !== this.#node.name || this.#givenZone !== undefined || node?.zone === this.#node.zone) return
+    // This node has moved: that happens once, when its object comes.
+    this.#node.zone = node?.zone
+    for (const state of this.#services.values()) this.#touch(state, 'endpoints')
+  }
+
   #stateOf(id: string): ServiceState {
     let state = this.#services.get(id)
     if (state === undefined) this.#services.set(id, (state = new ServiceState(id)))
     return state
   }
 
-  #touch(state: ServiceState, what: 'endpoints' | 'fronts' | 'claims'): void {
-    if (state.stale === 'nothing') this.#stale.push(state)
-    if (order[what] > order[state.stale]) state.stale = what
+  /** Nothing is known of it any more, and everybody has heard so. */
+  #forget(state: ServiceState): void {
+    const { id, record, slices, endpoints, stale } = state
+    if (record !== undefined || slices.length > 0 || endpoints !== undefined || stale !== 'nothing') return
+    this.#services.delete(id)
   }
 
-  /** Computes what changed: first who holds what, then what is made of it. */
+  #touch(state: ServiceState, what: Staleness): void {
+    if (state.stale === 'nothing') this.#stale.push(state)
+    if (staleness[what] > staleness[state.stale]) state.stale = what
+    if (state.isTouched) return
+    state.isTouched = true
+    this.#touched.push(state)
+  }
+
+  /** Computes what changed: who holds what, then what is still to be picked, then what is made of it. */
   #settle(): void {
     if (this.#stale.length === 0) return
-    for (const state of this.#stale) if (state.stale === 'claims') this.#claim(state)
+    for (const state of this.#stale) {
+      if (state.stale !== 'claims') continue
+      state.picks = state.record && this.#allocator.keep(state.record, state.picks)
+      state.unmet = none
+      this.#waiting.delete(state)
+      this.#claim(state)
+      if (state.record?.isOwn || state.record?.pool !== undefined) this.#waiting.add(state)
+    }
+    if (this.#waiting.size > 0) this.#pickAll()
     // Those that lose or win something by it came to the end of the list.
     for (const state of this.#stale) this.#build(state)
     this.#stale = []
+    this.#hasReleased = false
   }
 
+  /** Says what it claims now, and nothing of what it does not any more. */
   #claim(state: ServiceState): void {
-    const { record } = state
-    const wanted = record === undefined || record.isHeadless ? none : frontendKeys(record)
+    const { record, picks } = state
+    const effective = record && withPicks(record, picks)
+    state.effective = effective
+    const wanted = effective === undefined ? none : frontendKeys(effective, this.#allocates)
+    const given = picks === undefined ? undefined : new Set(frontendKeys(record!, this.#allocates))
     const isAged = state.createdAt !== record?.createdAt
     const released = isAged ? state.claims : missing(state.claims, wanted)
-    for (const key of released) this.#touchIfAny(this.#frontends.remove(key, state))
+    if (released.length > 0) this.#hasReleased = true
+    for (const key of released) this.#touchIfAny(this.#claims.remove(key, state))
     const added = isAged ? wanted : missing(wanted, state.claims)
     state.createdAt = record?.createdAt
-    for (const key of added) this.#touchIfAny(this.#frontends.add(key, state))
+    for (const key of added)
+      this.#touchIfAny(this.#claims.add(key, state, given !== undefined && !given.has(key)))
     state.claims = wanted
   }
 
@@ -271,194 +393,186 @@ export class ServiceModel {
     if (state !== undefined) this.#touch(state, 'fronts')
   }
 
+  /** In the order of their names, so that the order in which they came does not matter. */
+  #pickAll(): void {
+    const all = this.#hasReleased
+      ? [...this.#waiting]
+      : this.#stale.filter((state) => state.stale === 'claims' && this.#waiting.has(state))
+    all.sort((a, b) => (a.id < b.id ? -1 : 1))
+    for (const state of all) {
+      const record = state.record!
+      const conditions: Condition[] = []
+      const around = {
+        isFreeAddress: (address: string) => !this.#claims.has(address),
+        isFreePort: (port: number, protocol: ServiceProtocol) =>
+          !this.#claims.has(nodePortKey(port, protocol)) && this.#isPortTaken(port, protocol) === undefined,
+        claims: this.#claims.size,
+      }
+      const picks = this.#allocator.pick(
+        record,
+        state.picks,
+        this.#recorded.get(state.id),
+        around,
+        conditions,
+      )
+      this.#recorded.delete(state.id)
+      state.unmet = conditions
+      if (conditions.length === 0) this.#waiting.delete(state)
+      if (picks === state.picks) continue
+      state.picks = picks
+      this.#touch(state, 'fronts')
+      this.#claim(state)
+    }
+  }
+
   #build(state: ServiceState): void {
-    const { record } = state
     if (state.stale !== 'endpoints') this.#setFronts(state)
     state.stale = 'nothing'
-    if (record === undefined) {
-      this.#replace(state, [])
-      if (state.slices.length === 0 && state.endpoints === undefined) this.#services.delete(state.id)
+    const { effective } = state
+    if (effective === undefined) {
+      state.inUse = none
+      this.#healthChecks.delete(state.id)
+      return this.#replace(state, [])
+    }
+    const slices = this.#slicesOf(state, effective)
+    state.inUse = slices
+    if (state.healthCheckNodePort !== undefined || this.#healthChecks.has(state.id))
+      this.#setHealthCheck(state)
+    const now: VirtualService[] = []
+    for (const front of state.fronts) {
+      now.push(buildVirtualService(effective, front, slices, this.#node, this.#weightOf))
+    }
+    this.#replace(state, now)
+  }
+
+  readonly #weightOf = (pod: string): number | undefined => this.#pods.pod(pod)?.weight
+
+  /** Those that a source gives, before what is computed; servers that stand in the service itself come in any case. */
+  #slicesOf(state: ServiceState, record: ServiceRecord): readonly SliceRecord[] {
+    const given =
+      state.slices.length > 0 ? slicesById(state.slices) : (state.endpoints ?? this.#pods.slicesFor(record))
+    return record.servers.length === 0 ? given : [...given, ...record.servers]
+  }
+
+  /** What it is reached at, of all that it claims; what others hold is told. */
+  #setFronts(state: ServiceState): void {
+    const { effective } = state
+    state.fronts = none
+    state.healthCheckNodePort = undefined
+    if (effective === undefined) {
+      state.freePorts = none
+      return this.#problems.set('Service', state.id, none)
+    }
+    const conditions: Condition[] = [...effective.conditions, ...state.unmet]
+    const holders = this.#holdersFor(state)
+    state.fronts = frontsOf(effective, holders, conditions)
+    const { healthCheckNodePort: port } = effective
+    if (port !== undefined && holdsNodePort(port, 'tcp', holders, conditions))
+      state.healthCheckNodePort = port
+    this.#problems.set('Service', state.id, conditions)
+  }
+
+  #holdersFor(state: ServiceState): Holders {
+    const claims = this.#claims
+    const { isPeaceful } = claims
+    const known = state.freePorts
+    const free: string[] = []
+    state.freePorts = free
+    return {
+      other: (key) => {
+        if (isPeaceful) return undefined
+        const holder = claims.holder(key)
+        return holder === state ? undefined : holder?.id
+      },
+      listener: (port, protocol) => {
+        const key = nodePortKey(port, protocol)
+        if (free.includes(key)) return undefined
+        const process = known.includes(key) ? undefined : this.#isPortTaken(port, protocol)
+        if (process === undefined) free.push(key)
+        return process
+      },
+    }
+  }
+
+  #setHealthCheck({ id, healthCheckNodePort: port, inUse }: ServiceState): void {
+    if (port === undefined) {
+      this.#healthChecks.delete(id)
       return
     }
-    const slices = slicesOf(state, record)
-    this.#replace(
-      state,
-      state.fronts.map((front) => buildVirtualService(record, front, slices, this.#node, noWeight)),
-    )
+    const local = new Set<string>()
+    for (const { endpoints } of inUse) {
+      for (const { address, ready, node } of endpoints) {
+        if (ready && node !== undefined && node === this.#node.name) local.add(address)
+      }
+    }
+    this.#healthChecks.set(id, { service: id, port, localEndpoints: local.size })
   }
 
   /** Virtual services that are the same stay the very same objects. */
   #replace(state: ServiceState, now: VirtualService[]): void {
     const before = state.virtualServices
-    if (before.length === 0 && now.length === 0) return
-    const gone = new Map(before.map((service) => [service.key, service]))
+    const known = byKey(before)
+    let isSame = before.length === now.length
     for (let index = 0; index < now.length; index++) {
       const service = now[index]!
-      const old = gone.get(service.key)
-      gone.delete(service.key)
+      const old = known?.get(service.key)
       if (old !== undefined && sameVirtualService(old, service)) now[index] = old
-      else this.#note(service.key, old, service)
+      else isSame = false
     }
-    for (const [key, old] of gone) this.#note(key, old, undefined)
+    if (isSame) return
+    state.told ??= before
     state.virtualServices = now
   }
 
-  #note(key: string, before: VirtualService | undefined, after: VirtualService | undefined): void {
-    const change = this.#changes.get(key)
-    if (change === undefined) this.#changes.set(key, { before, after })
-    else change.after = after
-  }
-
-  /** What it is reached at, of all that it claims; what others hold is told. */
-  #setFronts(state: ServiceState): void {
-    const { record } = state
-    state.fronts = none
-    if (record === undefined) return this.#setConditions(state, none)
-    const conditions: Condition[] = [...record.conditions]
-    if (!record.isHeadless) {
-      const fronts: ServiceFront[] = []
-      for (const family of familiesOf(record)) {
-        const sourceRanges = sourceRangesOf(record, family)
-        for (const port of record.ports) {
-          const frontends = this.#frontendsOf(state, record, port, family, conditions)
-          const key = `${record.id}:${portLabel(port)}/${family}`
-          if (frontends.length > 0) fronts.push({ key, family, port, frontends, sourceRanges })
-        }
-      }
-      state.fronts = fronts
-      if (fronts.length === 0 && record.ports.length > 0 && conditions.length === 0)
-        conditions.push(noAddress)
-    }
-    this.#setConditions(state, conditions)
-  }
-
-  #frontendsOf(
-    state: ServiceState,
-    record: ServiceRecord,
-    { port, protocol, nodePort }: PortRecord,
-    family: AddressFamily,
-    conditions: Condition[],
-  ): Frontend[] {
-    const frontends: Frontend[] = []
-    const add = (kind: 'cluster' | 'external' | 'load-balancer', addresses: readonly string[]) => {
-      for (const address of addresses) {
-        if (familyOf(address) !== family) continue
-        if (frontends.some((other) => other.kind !== 'node-port' && other.address === address)) continue
-        const holder = this.#frontends.holder(addressKey(address, port, protocol))
-        if (holder === state) frontends.push({ kind, address, port })
-        else conditions.push(taken(`${formatEndpoint(address, port)}/${protocol}`, holder))
-      }
-    }
-    add('cluster', record.clusterAddresses)
-    add('external', record.externalAddresses)
-    add('load-balancer', record.loadBalancerAddresses)
-    if (typeof nodePort === 'number') {
-      const holder = this.#frontends.holder(nodePortKey(nodePort, protocol))
-      if (holder === state) frontends.push({ kind: 'node-port', port: nodePort })
-      else conditions.push(taken(`the node port ${nodePort}/${protocol}`, holder))
-    }
-    return frontends
-  }
-
-  #setConditions(state: ServiceState, conditions: readonly Condition[]): void {
-    this.#setConditionsOf({ kind: 'Service', ...split(state.id) }, conditions)
-  }
-
-  #setConditionsOf(object: ObjectReference, conditions: readonly Condition[]): void {
-    if (conditions.length === 0 && !this.#problems.has(`${object.kind} ${keyOf(object)}`)) return
-    this.#problemsFor(object).conditions = distinctConditions(conditions)
-  }
-
-  /** The entry of an object, which is about to change. */
-  #problemsFor(object: ObjectReference): ObjectProblems {
-    const key = `${object.kind} ${keyOf(object)}`
-    let entry = this.#problems.get(key)
-    if (entry === undefined) {
-      entry = { object, invalid: undefined, conditions: none, isTold: false }
-      this.#problems.set(key, entry)
-    }
-    this.#changedProblems.add(key)
-    return entry
-  }
-
-  /** The object is well, or gone. */
-  #valid(kind: ObjectKind, key: string): void {
-    if (this.#problems.size === 0) return
-    const entry = this.#problems.get(`${kind} ${key}`)
-    if (entry?.invalid === undefined) return
-    this.#problemsFor(entry.object).invalid = undefined
-  }
-
+  /** Everything that there is, or that is wrong. */
   #references(): ObjectReference[] {
     const references: ObjectReference[] = []
     for (const { id, record, endpoints } of this.#services.values()) {
-      if (record !== undefined) references.push({ kind: 'Service', ...split(id) })
-      if (endpoints !== undefined) references.push({ kind: 'Endpoints', ...split(id) })
+      if (record !== undefined) references.push(referenceTo('Service', id))
+      if (endpoints !== undefined) references.push(referenceTo('Endpoints', id))
     }
-    for (const id of this.#slices.keys()) references.push({ kind: 'EndpointSlice', ...split(id) })
-    for (const { object } of this.#problems.values()) references.push(object)
-    return references
+    for (const id of this.#slices.keys()) references.push(referenceTo('EndpointSlice', id))
+    for (const id of this.#pods.pods()) references.push(referenceTo('Pod', id))
+    for (const name of this.#pods.nodes()) references.push(referenceTo('Node', name))
+    return [...references, ...this.#problems.objects()]
   }
 }
 
-/** What is wrong with one object. */
-interface ObjectProblems {
-  readonly object: ObjectReference
-  invalid: ModelProblem | undefined
-  conditions: readonly Condition[]
-  /** Whether somebody was told that there is a problem. */
-  isTold: boolean
-}
-
-function problemsOf({ object, invalid, conditions }: ObjectProblems): ModelProblem[] {
-  const problems: ModelProblem[] = conditions.map((condition) => ({ object, ...condition }))
-  return invalid === undefined ? problems : [invalid, ...problems]
-}
-
-const order = { nothing: 0, endpoints: 1, fronts: 2, claims: 3 } as const
 const expectedKinds = '"Service", "EndpointSlice", "Endpoints", "Pod" or "Node"'
-const noAddress: Condition = {
-  reason: 'NoAddress',
-  message: 'it has no address: give it one, or give the model ranges to pick from',
-}
 
-function taken(what: string, holder: ServiceState | undefined): Condition {
-  return {
-    reason: 'AddressTaken',
-    message: `${what} is held by the service ${holder?.id ?? 'that was here before'}`,
-  }
-}
-
-function noWeight(): undefined {
+function nobody(): undefined {
   return undefined
 }
 
-function keyOf({ kind, namespace, name }: ObjectReference): string {
-  return kind === 'Node' ? name : `${namespace ?? 'default'}/${name}`
+/** Undefined for none. */
+function byKey(services: readonly VirtualService[]): Map<string, VirtualService> | undefined {
+  return services.length === 0 ? undefined : new Map(services.map((service) => [service.key, service]))
 }
 
-function split(id: string): { namespace: string; name: string } {
-  const slash = id.indexOf('/')
-  return { namespace: id.slice(0, slash), name: id.slice(slash + 1) }
-}
-
-function addressKey(address: string, port: number, protocol: string): string {
-  return `${address} ${port}/${protocol}`
-}
-
-function nodePortKey(port: number, protocol: string): string {
-  return `${port}/${protocol}`
-}
-
-function frontendKeys(record: ServiceRecord): string[] {
-  const keys: string[] = []
-  for (const { port, protocol, nodePort } of record.ports) {
-    for (const address of record.clusterAddresses) keys.push(addressKey(address, port, protocol))
-    for (const address of record.externalAddresses) keys.push(addressKey(address, port, protocol))
-    for (const address of record.loadBalancerAddresses) keys.push(addressKey(address, port, protocol))
-    if (typeof nodePort === 'number') keys.push(nodePortKey(nodePort, protocol))
+/** Adds to the lists what is different now. */
+function compare(
+  told: readonly VirtualService[] | undefined,
+  now: readonly VirtualService[],
+  upserted: VirtualService[],
+  deleted: string[],
+  previous: Map<string, VirtualService>,
+): void {
+  if (told === undefined) return
+  const gone = byKey(told)
+  for (const service of now) {
+    const before = gone?.get(service.key)
+    if (before !== undefined) {
+      gone!.delete(service.key)
+      if (sameVirtualService(before, service)) continue
+      previous.set(service.key, before)
+    }
+    upserted.push(service)
   }
-  return keys
+  if (gone === undefined) return
+  for (const [key, before] of gone) {
+    deleted.push(key)
+    previous.set(key, before)
+  }
 }
 
 /** What is in the first list and not in the second. */
@@ -467,37 +581,6 @@ function missing(from: readonly string[], others: readonly string[]): readonly s
   if (from.length * others.length < 64) return from.filter((key) => !others.includes(key))
   const known = new Set(others)
   return from.filter((key) => !known.has(key))
-}
-
-/** Kubernetes' services are of the families of their cluster addresses; in the short form, of all their addresses. */
-function familiesOf(record: ServiceRecord): readonly AddressFamily[] {
-  const { clusterAddresses: cluster } = record
-  const all =
-    cluster.length > 0 && !record.isShort
-      ? cluster
-      : [...cluster, ...record.externalAddresses, ...record.loadBalancerAddresses]
-  if (all.length === 1) return familyOf(all[0]!) === 'ipv4' ? onlyIPv4 : onlyIPv6
-  if (all.length > 0) return [...new Set(all.map(familyOf))].sort()
-  return record.families ?? onlyIPv4
-}
-const onlyIPv4: readonly AddressFamily[] = ['ipv4']
-const onlyIPv6: readonly AddressFamily[] = ['ipv6']
-
-/** Those that a source gives, before what is computed; servers that stand in the service itself come in any case. */
-function slicesOf(state: ServiceState, record: ServiceRecord): readonly SliceRecord[] {
-  const given = state.slices.length > 0 ? bySliceId(state.slices) : (state.endpoints ?? none)
-  return record.servers.length === 0 ? given : [...given, ...record.servers]
-}
-
-/** In one order, in whatever order they came. */
-function bySliceId(slices: readonly SliceRecord[]): readonly SliceRecord[] {
-  return slices.length === 1 ? slices : [...slices].sort((a, b) => (a.id < b.id ? -1 : 1))
-}
-
-function distinctConditions(conditions: readonly Condition[]): readonly Condition[] {
-  return conditions.filter(
-    ({ message }, index) => conditions.findIndex((other) => other.message === message) === index,
-  )
 }
 
 /** What names an object that could not be read, as far as it says. */

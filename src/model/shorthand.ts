@@ -12,7 +12,14 @@ import {
   type Loose,
   textOf,
 } from './reading.js'
-import type { EndpointRecord, PortRecord, ServiceRecord, SlicePort, SliceRecord } from './records.js'
+import {
+  type EndpointRecord,
+  type PortRecord,
+  type ServiceRecord,
+  type SlicePort,
+  type SliceRecord,
+  sortEndpoints,
+} from './records.js'
 import { readSelector } from './selector.js'
 import {
   distinct,
@@ -22,7 +29,6 @@ import {
   readSourceRanges,
   type ServiceRules,
 } from './services.js'
-import { sortEndpoints } from './slices.js'
 import type { ServiceProtocol, TrafficPolicy } from './virtual-service.js'
 
 const fields = [

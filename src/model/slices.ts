@@ -13,7 +13,7 @@ import {
   readMetadata,
   textOf,
 } from './reading.js'
-import { type EndpointRecord, rank, type SlicePort, type SliceRecord } from './records.js'
+import { type EndpointRecord, type SlicePort, type SliceRecord, sortEndpoints } from './records.js'
 import type { ServiceProtocol } from './virtual-service.js'
 
 /** The label that ties a slice to its service. */
@@ -132,17 +132,6 @@ function readPorts(value: unknown, path: string): SlicePort[] {
 export function readProtocol(value: unknown): ServiceProtocol | undefined {
   if (value === 'TCP' || value === undefined || value === null || value === '') return 'tcp'
   return value === 'UDP' ? 'udp' : value === 'SCTP' ? 'sctp' : undefined
-}
-
-/** By address, and of those with the same address the one that can do most. */
-export function sortEndpoints(endpoints: EndpointRecord[]): EndpointRecord[] {
-  let isSorted = true
-  for (let index = 1; index < endpoints.length && isSorted; index++) {
-    isSorted = endpoints[index - 1]!.address < endpoints[index]!.address
-  }
-  if (isSorted) return endpoints
-  endpoints.sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : rank(b) - rank(a)))
-  return endpoints.filter((endpoint, index) => endpoints[index - 1]?.address !== endpoint.address)
 }
 
 /** Slices out of an Endpoints object: each subset, and each family of addresses. @throws ValidationError */
