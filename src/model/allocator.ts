@@ -43,8 +43,8 @@ export interface Allocation {
 
 /** What the allocator asks for. */
 export interface Surroundings {
-  /** No service has it. */
-  readonly isFreeAddress: (address: string) => boolean
+  /** The service that has it, if one has. */
+  readonly holder: (address: string) => string | undefined
   /** No service has it, nor does a process listen on it. */
   readonly isFreePort: (port: number, protocol: ServiceProtocol) => boolean
   /** How many addresses are not free, at most. */
@@ -193,8 +193,9 @@ export class Allocator {
             reason: 'AddressOutOfRange',
             message: `${address} is in none of the pools that it may take from`,
           })
-        } else if (!around.isFreeAddress(address)) {
-          conditions.push({ reason: 'AddressTaken', message: `${address} is held by another service` })
+        } else if (around.holder(address) !== undefined) {
+          const message = `${address} is held by the service ${around.holder(address)!}`
+          conditions.push({ reason: 'AddressTaken', message })
         } else addresses.push(address)
       }
       return
@@ -280,10 +281,10 @@ function pickAddress(
   for (const text of recorded ?? nothing) {
     const address = typeof text === 'string' ? canonicalAddress(text) : undefined
     if (address === undefined || !ranges.some((range) => rangeContains(range, address))) continue
-    if (around.isFreeAddress(address)) return address
+    if (around.holder(address) === undefined) return address
   }
   for (const range of ranges) {
-    const isFree = (place: number) => around.isFreeAddress(addressAt(range, place))
+    const isFree = (place: number) => around.holder(addressAt(range, place)) === undefined
     const place = pickPlace(range.size, range.lowerBand, seed, isFree, around.claims)
     if (place !== undefined) return addressAt(range, place)
   }

@@ -1,5 +1,5 @@
 /** Changes as people read them. */
-import { sameFrontend, sameTexts } from './same.js'
+import { sameFrontend } from './same.js'
 import {
   formatEndpoint,
   type Frontend,

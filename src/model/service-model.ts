@@ -403,7 +403,7 @@ export class ServiceModel {
       const record = state.record!
       const conditions: Condition[] = []
       const around = {
-        isFreeAddress: (address: string) => !this.#claims.has(address),
+        holder: (address: string) => this.#claims.holder(address)?.id,
         isFreePort: (port: number, protocol: ServiceProtocol) =>
           !this.#claims.has(nodePortKey(port, protocol)) && this.#isPortTaken(port, protocol) === undefined,
         claims: this.#claims.size,
