@@ -1,6 +1,6 @@
 /** Makes virtual services of a service, of what it holds and of its slices. */
 import { type AddressFamily, familyOf } from '../address/index.js'
-import { type Candidate, chooseServers, type NodeFacts } from './choose.js'
+import { type Candidates, chooseServers, type NodeFacts } from './choose.js'
 import {
   type EndpointRecord,
   type PortRecord,
@@ -32,13 +32,16 @@ export function sourceRangesOf(record: ServiceRecord, family: AddressFamily): re
   return [...new Set(ranges)].sort()
 }
 
+/** What an endpoint's Pod says; undefined where no Pod says anything. */
+export type WeightOf = ((endpoint: EndpointRecord) => number | undefined) | undefined
+
 /** @param weightOf what an endpoint's Pod says, where the endpoint itself says nothing */
 export function buildVirtualService(
   record: ServiceRecord,
   front: ServiceFront,
   slices: readonly SliceRecord[],
   node: NodeFacts,
-  weightOf: (pod: string) => number | undefined,
+  weightOf: WeightOf,
 ): VirtualService {
   const { internalTrafficPolicy, externalTrafficPolicy } = record
   const isOutside = front.frontends.some((frontend) => frontend.kind !== 'cluster')
@@ -49,7 +52,7 @@ export function buildVirtualService(
     family: front.family,
     protocol: front.port.protocol,
     frontends: front.frontends,
-    servers: chooseServers(candidatesOf(front, slices, node, weightOf, record.namespace), node, usesLocal),
+    servers: chooseServers(candidatesOf(front, slices, node, weightOf), node, usesLocal),
     internalTrafficPolicy,
     externalTrafficPolicy,
     affinitySeconds: record.affinitySeconds,
@@ -63,54 +66,68 @@ function candidatesOf(
   front: ServiceFront,
   slices: readonly SliceRecord[],
   node: NodeFacts,
-  weightOf: (pod: string) => number | undefined,
-  namespace: string,
-): Candidate[] {
+  weightOf: WeightOf,
+): Candidates {
   const { name, protocol } = front.port
-  const candidates: Candidate[] = []
-  let sliceCount = 0
+  const found: Candidates[] = []
   for (const slice of slices) {
     if (slice.family !== front.family) continue
     for (const port of slice.ports) {
       if (port.protocol !== protocol || port.name !== name) continue
-      sliceCount++
-      for (const endpoint of slice.endpoints) {
-        candidates.push(candidateOf(endpoint, port.port, node, weightOf, namespace))
-      }
+      found.push(candidatesIn(slice.endpoints, port.port, node, weightOf))
     }
   }
-  return sliceCount < 2 ? candidates : merge(candidates)
+  return found.length < 2 ? (found[0] ?? nobody) : merge(found)
 }
+const nobody: Candidates = { endpoints: [], servers: [], idle: undefined }
 
-function candidateOf(
-  endpoint: EndpointRecord,
+function candidatesIn(
+  endpoints: readonly EndpointRecord[],
   port: number,
   node: NodeFacts,
-  weightOf: (pod: string) => number | undefined,
-  namespace: string,
-): Candidate {
-  const { address, pod } = endpoint
-  const weight = endpoint.weight ?? (pod === undefined ? undefined : weightOf(`${namespace}/${pod}`)) ?? 1
-  const isLocal =
-    endpoint.node === undefined || node.name === undefined ? undefined : endpoint.node === node.name
-  const server: RealServer = { address, port, weight: weight === 0 ? 1 : weight, isLocal }
-  return { endpoint, server, weight }
+  weightOf: WeightOf,
+): Candidates {
+  const servers = new Array<RealServer>(endpoints.length)
+  let idle: Set<RealServer> | undefined
+  for (let index = 0; index < endpoints.length; index++) {
+    const endpoint = endpoints[index]!
+    const { address } = endpoint
+    const weight = endpoint.weight ?? weightOf?.(endpoint) ?? 1
+    const isLocal =
+      endpoint.node === undefined || node.name === undefined ? undefined : endpoint.node === node.name
+    const server: RealServer = { address, port, weight: weight === 0 ? 1 : weight, isLocal }
+    servers[index] = server
+    if (weight === 0) (idle ??= new Set()).add(server)
+  }
+  return { endpoints, servers, idle }
 }
 
 /** An endpoint that moves from slice to slice is in both for a while: what can do more is what holds. */
-function merge(candidates: Candidate[]): Candidate[] {
-  candidates.sort(
-    (a, b) =>
-      compare(a.server.address, b.server.address) ||
-      a.server.port - b.server.port ||
-      rank(b.endpoint) - rank(a.endpoint) ||
-      Number(b.server.isLocal ?? false) - Number(a.server.isLocal ?? false) ||
-      b.weight - a.weight,
+function merge(all: readonly Candidates[]): Candidates {
+  const idle = new Set<RealServer>()
+  const pairs: { readonly endpoint: EndpointRecord; readonly server: RealServer }[] = []
+  for (const { endpoints, servers, idle: more } of all) {
+    endpoints.forEach((endpoint, index) => pairs.push({ endpoint, server: servers[index]! }))
+    for (const server of more ?? []) idle.add(server)
+  }
+  pairs.sort(
+    (one, other) =>
+      compare(one.server.address, other.server.address) ||
+      one.server.port - other.server.port ||
+      rank(other.endpoint) - rank(one.endpoint) ||
+      Number(other.server.isLocal ?? false) - Number(one.server.isLocal ?? false) ||
+      Number(idle.has(one.server)) - Number(idle.has(other.server)) ||
+      other.server.weight - one.server.weight,
   )
-  return candidates.filter(({ server }, index) => {
-    const before = candidates[index - 1]?.server
+  const first = pairs.filter(({ server }, index) => {
+    const before = pairs[index - 1]?.server
     return before?.address !== server.address || before.port !== server.port
   })
+  return {
+    endpoints: first.map(({ endpoint }) => endpoint),
+    servers: first.map(({ server }) => server),
+    idle: idle.size === 0 ? undefined : idle,
+  }
 }
 
 function compare(a: string, b: string): number {

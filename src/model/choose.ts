@@ -1,4 +1,5 @@
 /** Which endpoints new connections go to, by the rules of Kubernetes (pkg/proxy/topology.go there). */
+import { compact } from './reading.js'
 import type { EndpointRecord } from './records.js'
 import type { RealServer, Servers } from './virtual-service.js'
 
@@ -8,87 +9,80 @@ export interface NodeFacts {
   readonly zone: string | undefined
 }
 
-/** An endpoint, and what a dataplane sees of it. */
-export interface Candidate {
-  readonly endpoint: EndpointRecord
-  readonly server: RealServer
-  /** 0: it keeps what it has, and gets nothing new. */
-  readonly weight: number
+/** Endpoints, and beside each what a dataplane sees of it. */
+export interface Candidates {
+  readonly endpoints: readonly EndpointRecord[]
+  readonly servers: readonly RealServer[]
+  /** Servers of weight 0: they keep what they have, and get nothing new. */
+  readonly idle: ReadonlySet<RealServer> | undefined
 }
 
 const none: readonly never[] = []
-export const noServers: Servers = { cluster: none, local: none, draining: none, any: false }
+const noServers: Servers = { cluster: none, local: none, draining: none, any: false }
 
 /** @param usesLocal whether any traffic of the service is for this node's servers alone */
-export function chooseServers(
-  candidates: readonly Candidate[],
-  node: NodeFacts,
-  usesLocal: boolean,
-): Servers {
-  if (candidates.length === 0) return noServers
-  let readyCount = 0
-  let localReadyCount = 0
+export function chooseServers(candidates: Candidates, node: NodeFacts, usesLocal: boolean): Servers {
+  const { endpoints, servers, idle } = candidates
+  const count = endpoints.length
+  if (count === 0) return noServers
+  let ready = 0
+  let localReady = 0
   let hasHints = false
-  for (const candidate of candidates) {
-    const { zoneHints, nodeHints } = candidate.endpoint
+  for (let index = 0; index < count; index++) {
+    const { zoneHints, nodeHints } = endpoints[index]!
     if (zoneHints !== undefined || nodeHints !== undefined) hasHints = true
-    if (!isReady(candidate)) continue
-    readyCount++
-    if (candidate.server.isLocal === true) localReadyCount++
+    if (!isReady(candidates, index)) continue
+    ready++
+    if (servers[index]!.isLocal === true) localReady++
+  }
+  // Nearly always: all are ready, and none is better than another.
+  if (ready === count && !hasHints && idle === undefined) {
+    const local = localReady === 0 ? none : localReady === count ? servers : servers.filter(isLocal)
+    return { cluster: servers, local, draining: none, any: true }
   }
   const hints = hasHints ? hintsFor(candidates, node) : 'none'
   const cluster: RealServer[] = []
   const local: RealServer[] = []
   const draining: RealServer[] = []
-  let any = readyCount > 0
-  for (const candidate of candidates) {
-    const { endpoint, server } = candidate
-    const isLocal = server.isLocal === true
-    const isLast = isServingToTheEnd(candidate)
+  let any = ready > 0
+  for (let index = 0; index < count; index++) {
+    const endpoint = endpoints[index]!
+    const server = servers[index]!
+    const isLast = isServingToTheEnd(candidates, index)
     if (isLast) any = true
-    const inCluster = readyCount > 0 ? isReady(candidate) && isHinted(endpoint, hints, node) : isLast
-    const inLocal = isLocal && (localReadyCount > 0 ? isReady(candidate) : isLast)
+    const inCluster = ready > 0 ? isReady(candidates, index) && isHinted(endpoint, hints, node) : isLast
+    const inLocal = isLocal(server) && (localReady > 0 ? isReady(candidates, index) : isLast)
     if (inCluster) cluster.push(server)
     if (inLocal) local.push(server)
-    const isChosen = inCluster || (inLocal && usesLocal)
-    if (!isChosen && (endpoint.terminating || (candidate.weight === 0 && endpoint.ready)))
-      draining.push(server)
+    if (inCluster || (inLocal && usesLocal)) continue
+    if (endpoint.terminating || (endpoint.ready && idle?.has(server))) draining.push(server)
   }
-  return {
-    cluster: cluster.length === 0 ? none : cluster,
-    local:
-      local.length === 0
-        ? none
-        : local.length === cluster.length && sameItems(local, cluster)
-          ? cluster
-          : local,
-    draining: draining.length === 0 ? none : draining,
-    any,
-  }
+  return { cluster: compact(cluster), local: compact(local), draining: compact(draining), any }
 }
 
-function isReady({ endpoint, weight }: Candidate): boolean {
-  return endpoint.ready && weight > 0
+function isLocal(server: RealServer): boolean {
+  return server.isLocal === true
+}
+
+function isReady({ endpoints, servers, idle }: Candidates, index: number): boolean {
+  return endpoints[index]!.ready && (idle === undefined || !idle.has(servers[index]!))
 }
 
 /** Better than nobody: it ends, but still answers. */
-function isServingToTheEnd({ endpoint, weight }: Candidate): boolean {
-  return !endpoint.ready && endpoint.serving && endpoint.terminating && weight > 0
-}
-
-function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.every((item, index) => item === b[index])
+function isServingToTheEnd({ endpoints, servers, idle }: Candidates, index: number): boolean {
+  const { ready, serving, terminating } = endpoints[index]!
+  return !ready && serving && terminating && (idle === undefined || !idle.has(servers[index]!))
 }
 
 /** Hints hold where every ready endpoint has one and this node (or, second, its zone) is in one of them. */
-function hintsFor(candidates: readonly Candidate[], { name, zone }: NodeFacts): 'node' | 'zone' | 'none' {
+function hintsFor(candidates: Candidates, { name, zone }: NodeFacts): 'node' | 'zone' | 'none' {
   let allForNodes = true
   let allForZones = true
   let anyForNode = false
   let anyForZone = false
-  for (const candidate of candidates) {
-    if (!isReady(candidate)) continue
-    const { nodeHints, zoneHints } = candidate.endpoint
+  for (let index = 0; index < candidates.endpoints.length; index++) {
+    if (!isReady(candidates, index)) continue
+    const { nodeHints, zoneHints } = candidates.endpoints[index]!
     if (nodeHints === undefined) allForNodes = false
     else if (name !== undefined && nodeHints.includes(name)) anyForNode = true
     if (zoneHints === undefined) allForZones = false

@@ -2,6 +2,7 @@
 import { type AddressFamily, familyOf } from '../address/index.js'
 import { portLabel, type ServiceFront, sourceRangesOf } from './build.js'
 import type { Condition } from './condition.js'
+import { compact } from './reading.js'
 import type { PortRecord, ServiceRecord } from './records.js'
 import { formatEndpoint, type Frontend, type ServiceProtocol } from './virtual-service.js'
 
@@ -50,11 +51,12 @@ export function frontsOf(
     for (const port of record.ports) {
       const frontends = frontendsOf(record, port, family, holders, conditions)
       const key = `${record.id}:${portLabel(port)}/${family}`
-      if (frontends.length > 0) fronts.push({ key, family, port, frontends, sourceRanges })
+      if (frontends.length > 0)
+        fronts.push({ key, family, port, frontends: compact(frontends), sourceRanges })
     }
   }
   if (fronts.length === 0 && record.ports.length > 0 && conditions.length === 0) conditions.push(noAddress)
-  return fronts
+  return compact(fronts)
 }
 
 const noAddress: Condition = {

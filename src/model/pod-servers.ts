@@ -33,6 +33,10 @@ export class PodServers {
     this.#allServices = allServices
   }
 
+  get isEmpty(): boolean {
+    return this.#pods.size === 0
+  }
+
   pod(id: string): PodRecord | undefined {
     return this.#pods.get(id)
   }

@@ -43,6 +43,11 @@ export function listOf(value: unknown, path: string): readonly unknown[] {
   return Array.isArray(value) ? value : fail(path, value, 'a list')
 }
 
+/** The same list without the room that `push` leaves for more: lists that are kept are many and short. */
+export function compact<T>(list: T[]): T[] {
+  return list.length < 16 ? list.slice() : list
+}
+
 /** An object that may be left out. */
 export function objectOf(value: unknown, path: string): Loose | undefined {
   if (value === undefined || value === null) return undefined

@@ -1,7 +1,7 @@
 /** Services, endpoints, Pods and nodes in; virtual services out, and of those only what changed. */
 import { isValidationError } from '../errors/index.js'
 import { type AllocateOptions, type Allocation, Allocator, withPicks } from './allocator.js'
-import { buildVirtualService } from './build.js'
+import { buildVirtualService, type WeightOf } from './build.js'
 import { Claims } from './claims.js'
 import type { Condition } from './condition.js'
 import { frontendKeys, frontsOf, holdsNodePort, type Holders, nodePortKey } from './fronts.js'
@@ -89,15 +89,16 @@ export class ServiceModel {
   readonly #allocator: Allocator
   readonly #allocates: boolean
   readonly #recorded = new Map<string, Allocation>()
+  /** What is true while it computes. */
+  readonly #moment: Moment = { hasReleased: false, asking: undefined, knownPorts: none }
   /** Those that did not get what they lack: they get it when something becomes free. */
   readonly #waiting = new Set<ServiceState>()
-  #hasReleased = false
   readonly #isPortTaken: (port: number, protocol: ServiceProtocol) => string | undefined
   readonly #healthChecks = new Map<string, HealthCheck>()
   readonly #problems = new Problems()
-  #stale: ServiceState[] = []
+  readonly #stale: ServiceState[] = []
   /** Those that the next `take` tells of. */
-  #touched: ServiceState[] = []
+  readonly #touched: ServiceState[] = []
 
   /** @throws ValidationError if a range is none */
   constructor(options: ServiceModelOptions = {}) {
@@ -147,19 +148,9 @@ export class ServiceModel {
   /** What changed since the last time. */
   take(): ModelChange {
     this.#settle()
-    const upserted: VirtualService[] = []
-    const deleted: string[] = []
-    const previous = new Map<string, VirtualService>()
-    const services: string[] = []
-    for (const state of this.#touched) {
-      services.push(state.id)
-      state.isTouched = false
-      compare(state.told, state.virtualServices, upserted, deleted, previous)
-      state.told = undefined
-      this.#forget(state)
-    }
-    this.#touched = []
-    return { upserted, deleted, previous, services, ...this.#problems.take() }
+    const change = { upserted: [], deleted: [], previous: new Map<string, VirtualService>(), services: [] }
+    this.#tell(change)
+    return { ...change, ...this.#problems.take() }
   }
 
   /** All there are. */
@@ -356,37 +347,62 @@ export class ServiceModel {
   /** Computes what changed: who holds what, then what is still to be picked, then what is made of it. */
   #settle(): void {
     if (this.#stale.length === 0) return
-    for (const state of this.#stale) {
-      if (state.stale !== 'claims') continue
-      state.picks = state.record && this.#allocator.keep(state.record, state.picks)
-      state.unmet = none
-      this.#waiting.delete(state)
-      this.#claim(state)
-      if (state.record?.isOwn || state.record?.pool !== undefined) this.#waiting.add(state)
-    }
+    this.#claimAll()
     if (this.#waiting.size > 0) this.#pickAll()
-    // Those that lose or win something by it came to the end of the list.
+    this.#buildAll()
+    this.#stale.length = 0
+    this.#moment.hasReleased = false
+  }
+
+  // Loops over many services stand alone: what V8 compiles of a long one at the first take has never seen what would come after
+  // it, and was seen to be entered and left again at every later one.
+
+  #claimAll(): void {
+    for (const state of this.#stale) {
+      if (state.stale === 'claims') this.#claimAnew(state)
+    }
+  }
+
+  #claimAnew(state: ServiceState): void {
+    const { record } = state
+    state.picks = record && this.#allocator.keep(record, state.picks)
+    state.unmet = none
+    this.#waiting.delete(state)
+    this.#claim(state)
+    if (record !== undefined && (record.isOwn || record.pool !== undefined)) this.#waiting.add(state)
+  }
+
+  /** Those that lose or win something by others' claims came to the end of the list. */
+  #buildAll(): void {
     for (const state of this.#stale) this.#build(state)
-    this.#stale = []
-    this.#hasReleased = false
+  }
+
+  #tell(change: Untold): void {
+    for (const state of this.#touched.splice(0)) {
+      change.services.push(state.id)
+      if (state.told !== undefined) compare(state.told, state.virtualServices, change)
+      state.told = undefined
+      state.isTouched = false
+      this.#forget(state)
+    }
   }
 
   /** Says what it claims now, and nothing of what it does not any more. */
   #claim(state: ServiceState): void {
-    const { record, picks } = state
+    const { record, picks, effective: before } = state
     const effective = record && withPicks(record, picks)
     state.effective = effective
+    const old = before === undefined ? none : frontendKeys(before, this.#allocates)
     const wanted = effective === undefined ? none : frontendKeys(effective, this.#allocates)
     const given = picks === undefined ? undefined : new Set(frontendKeys(record!, this.#allocates))
     const isAged = state.createdAt !== record?.createdAt
-    const released = isAged ? state.claims : missing(state.claims, wanted)
-    if (released.length > 0) this.#hasReleased = true
+    const released = isAged ? old : missing(old, wanted)
+    if (released.length > 0) this.#moment.hasReleased = true
     for (const key of released) this.#touchIfAny(this.#claims.remove(key, state))
-    const added = isAged ? wanted : missing(wanted, state.claims)
+    const added = isAged ? wanted : missing(wanted, old)
     state.createdAt = record?.createdAt
     for (const key of added)
       this.#touchIfAny(this.#claims.add(key, state, given !== undefined && !given.has(key)))
-    state.claims = wanted
   }
 
   #touchIfAny(state: ServiceState | undefined): void {
@@ -395,7 +411,7 @@ export class ServiceModel {
 
   /** In the order of their names, so that the order in which they came does not matter. */
   #pickAll(): void {
-    const all = this.#hasReleased
+    const all = this.#moment.hasReleased
       ? [...this.#waiting]
       : this.#stale.filter((state) => state.stale === 'claims' && this.#waiting.has(state))
     all.sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -438,20 +454,41 @@ export class ServiceModel {
     state.inUse = slices
     if (state.healthCheckNodePort !== undefined || this.#healthChecks.has(state.id))
       this.#setHealthCheck(state)
-    const now: VirtualService[] = []
-    for (const front of state.fronts) {
-      now.push(buildVirtualService(effective, front, slices, this.#node, this.#weightOf))
-    }
-    this.#replace(state, now)
+    const weightOf = this.#weightsIn(effective.namespace)
+    this.#replace(
+      state,
+      state.fronts.map((front) => buildVirtualService(effective, front, slices, this.#node, weightOf)),
+    )
   }
 
-  readonly #weightOf = (pod: string): number | undefined => this.#pods.pod(pod)?.weight
+  #weightsIn(namespace: string): WeightOf {
+    const pods = this.#pods
+    if (pods.isEmpty) return undefined
+    return ({ pod }) => (pod === undefined ? undefined : pods.pod(`${namespace}/${pod}`)?.weight)
+  }
 
   /** Those that a source gives, before what is computed; servers that stand in the service itself come in any case. */
   #slicesOf(state: ServiceState, record: ServiceRecord): readonly SliceRecord[] {
     const given =
       state.slices.length > 0 ? slicesById(state.slices) : (state.endpoints ?? this.#pods.slicesFor(record))
     return record.servers.length === 0 ? given : [...given, ...record.servers]
+  }
+
+  /** Who has what, as the service asks that is being computed. */
+  readonly #holders: Holders = {
+    other: (key) => {
+      if (this.#claims.isPeaceful) return undefined
+      const holder = this.#claims.holder(key)
+      return holder === this.#moment.asking ? undefined : holder?.id
+    },
+    listener: (port, protocol) => {
+      const state = this.#moment.asking!
+      const key = nodePortKey(port, protocol)
+      if (state.freePorts.includes(key)) return undefined
+      const process = this.#moment.knownPorts.includes(key) ? undefined : this.#isPortTaken(port, protocol)
+      if (process === undefined) state.freePorts = [...state.freePorts, key]
+      return process
+    },
   }
 
   /** What it is reached at, of all that it claims; what others hold is told. */
@@ -464,34 +501,15 @@ export class ServiceModel {
       return this.#problems.set('Service', state.id, none)
     }
     const conditions: Condition[] = [...effective.conditions, ...state.unmet]
-    const holders = this.#holdersFor(state)
+    const holders = this.#holders
+    this.#moment.asking = state
+    this.#moment.knownPorts = state.freePorts
+    state.freePorts = none
     state.fronts = frontsOf(effective, holders, conditions)
     const { healthCheckNodePort: port } = effective
     if (port !== undefined && holdsNodePort(port, 'tcp', holders, conditions))
       state.healthCheckNodePort = port
     this.#problems.set('Service', state.id, conditions)
-  }
-
-  #holdersFor(state: ServiceState): Holders {
-    const claims = this.#claims
-    const { isPeaceful } = claims
-    const known = state.freePorts
-    const free: string[] = []
-    state.freePorts = free
-    return {
-      other: (key) => {
-        if (isPeaceful) return undefined
-        const holder = claims.holder(key)
-        return holder === state ? undefined : holder?.id
-      },
-      listener: (port, protocol) => {
-        const key = nodePortKey(port, protocol)
-        if (free.includes(key)) return undefined
-        const process = known.includes(key) ? undefined : this.#isPortTaken(port, protocol)
-        if (process === undefined) free.push(key)
-        return process
-      },
-    }
   }
 
   #setHealthCheck({ id, healthCheckNodePort: port, inUse }: ServiceState): void {
@@ -538,6 +556,15 @@ export class ServiceModel {
   }
 }
 
+interface Moment {
+  /** Somebody gave something back: those that wait look again. */
+  hasReleased: boolean
+  /** The service that is being computed, */
+  asking: ServiceState | undefined
+  /** and node ports that it had before. */
+  knownPorts: readonly string[]
+}
+
 const expectedKinds = '"Service", "EndpointSlice", "Endpoints", "Pod" or "Node"'
 
 function nobody(): undefined {
@@ -549,15 +576,20 @@ function byKey(services: readonly VirtualService[]): Map<string, VirtualService>
   return services.length === 0 ? undefined : new Map(services.map((service) => [service.key, service]))
 }
 
-/** Adds to the lists what is different now. */
+/** A change as it is put together. */
+interface Untold {
+  readonly upserted: VirtualService[]
+  readonly deleted: string[]
+  readonly previous: Map<string, VirtualService>
+  readonly services: string[]
+}
+
+/** Adds what is different now. */
 function compare(
-  told: readonly VirtualService[] | undefined,
+  told: readonly VirtualService[],
   now: readonly VirtualService[],
-  upserted: VirtualService[],
-  deleted: string[],
-  previous: Map<string, VirtualService>,
+  { upserted, deleted, previous }: Untold,
 ): void {
-  if (told === undefined) return
   const gone = byKey(told)
   for (const service of now) {
     const before = gone?.get(service.key)

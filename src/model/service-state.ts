@@ -15,7 +15,7 @@ export class ServiceState {
   readonly id: string
   /** As it was given. Undefined where only its endpoints are known. */
   record: ServiceRecord | undefined
-  /** With what was picked for it. */
+  /** With what was picked for it: what it claims is what this says. */
   effective: ServiceRecord | undefined
   picks: Allocation | undefined
   /** What could not be picked. */
@@ -28,8 +28,6 @@ export class ServiceState {
   endpoints: readonly SliceRecord[] | undefined
   /** What its virtual services are made of, of all those. */
   inUse: readonly SliceRecord[] = none
-  /** Keys that it claims. */
-  claims: readonly string[] = none
   /** Node ports on which nobody else listened when it got them. */
   freePorts: readonly string[] = none
   fronts: readonly ServiceFront[] = none

@@ -12,6 +12,7 @@ import type { Condition } from './condition.js'
 import type { PortRange } from './port-range.js'
 import {
   booleanOf,
+  compact,
   expectedLabel,
   expectedPort,
   fail,
@@ -124,6 +125,8 @@ export function readService(object: Loose, rules: ServiceRules): ServiceRecord {
 }
 
 const none: readonly never[] = []
+/** What nearly every service says. */
+const onlyIPv4: readonly AddressFamily[] = ['ipv4']
 
 function hasKeys(object: Loose): boolean {
   for (const _ in object) return true
@@ -155,12 +158,12 @@ function readClusterAddresses(spec: Loose): readonly string[] | undefined {
 export function readAddresses(value: unknown, path: string): readonly string[] {
   const list = listOf(value, path)
   if (list.length === 0) return none
-  const addresses: string[] = []
+  const addresses = new Array<string>(list.length)
   for (let index = 0; index < list.length; index++) {
     const item = list[index]
     const address = typeof item === 'string' ? canonicalAddress(item) : undefined
     if (address === undefined) fail(list.length === 1 ? path : `${path}[${index}]`, item, 'an IP address')
-    addresses.push(address)
+    addresses[index] = address
   }
   return addresses.length === 1 ? addresses : [...new Set(addresses)]
 }
@@ -181,7 +184,9 @@ function readIngress(status: unknown): readonly string[] {
 
 function readFamilies(value: unknown): readonly AddressFamily[] | undefined {
   if (value === undefined || value === null) return undefined
-  const families = listOf(value, 'spec.ipFamilies').map((family, index) =>
+  const list = listOf(value, 'spec.ipFamilies')
+  if (list.length === 1 && list[0] === 'IPv4') return onlyIPv4
+  const families = list.map((family, index) =>
     family === 'IPv4'
       ? 'ipv4'
       : family === 'IPv6'
@@ -289,7 +294,7 @@ function readPorts(value: unknown, type: ServiceType, range: PortRange | undefin
       nodePort: hasNodePort ? nodePort : undefined,
     })
   }
-  return distinct(ports, 'spec.ports')
+  return distinct(compact(ports), 'spec.ports')
 }
 
 function readTargetPort(value: unknown, index: number): number | string | undefined {

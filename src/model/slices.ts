@@ -4,6 +4,7 @@ import type { Condition } from './condition.js'
 import { readWeight } from './annotations.js'
 import {
   booleanOf,
+  compact,
   fail,
   isObject,
   isPort,
@@ -45,9 +46,9 @@ export function readSlice(object: Loose): ReadSlice {
   }
   const family = addressType === 'IPv4' ? 'ipv4' : 'ipv6'
   const list = listOf(object.endpoints, 'endpoints')
-  const endpoints: EndpointRecord[] = []
+  const endpoints = new Array<EndpointRecord>(list.length)
   for (let index = 0; index < list.length; index++) {
-    endpoints.push(readEndpoint(list[index], index, family, weight))
+    endpoints[index] = readEndpoint(list[index], index, family, weight)
   }
   const ports = readPorts(object.ports, 'ports')
   return { id, service, slice: { id, family, ports, endpoints: sortEndpoints(endpoints) }, conditions }
@@ -125,7 +126,7 @@ function readPorts(value: unknown, path: string): SlicePort[] {
       port,
     })
   }
-  return ports
+  return compact(ports)
 }
 
 /** `tcp` where nothing is said; undefined for what is no protocol. */
