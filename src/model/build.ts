@@ -69,15 +69,21 @@ function candidatesOf(
   weightOf: WeightOf,
 ): Candidates {
   const { name, protocol } = front.port
-  const found: Candidates[] = []
-  for (const slice of slices) {
-    if (slice.family !== front.family) continue
-    for (const port of slice.ports) {
+  let first: Candidates | undefined
+  const others: Candidates[] = []
+  for (let index = 0; index < slices.length; index++) {
+    const { family, ports, endpoints } = slices[index]!
+    if (family !== front.family) continue
+    for (let place = 0; place < ports.length; place++) {
+      const port = ports[place]!
       if (port.protocol !== protocol || port.name !== name) continue
-      found.push(candidatesIn(slice.endpoints, port.port, node, weightOf))
+      const found = candidatesIn(endpoints, port.port, node, weightOf)
+      if (first === undefined) first = found
+      else others.push(found)
     }
   }
-  return found.length < 2 ? (found[0] ?? nobody) : merge(found)
+  if (first === undefined) return nobody
+  return others.length === 0 ? first : merge([first, ...others])
 }
 const nobody: Candidates = { endpoints: [], servers: [], idle: undefined }
 

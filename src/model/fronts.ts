@@ -6,18 +6,25 @@ import { compact } from './reading.js'
 import type { PortRecord, ServiceRecord } from './records.js'
 import { formatEndpoint, type Frontend, type ServiceProtocol } from './virtual-service.js'
 
+const none: readonly never[] = []
+
 /** @returns each once at least; the same ones in the same order for the same service */
-export function frontendKeys(record: ServiceRecord, withAddresses: boolean): string[] {
+export function frontendKeys(record: ServiceRecord, withAddresses: boolean): readonly string[] {
+  if (record.isHeadless) return none
+  const { ports, clusterAddresses, externalAddresses, loadBalancerAddresses, healthCheckNodePort } = record
+  const addresses =
+    externalAddresses.length === 0 && loadBalancerAddresses.length === 0
+      ? clusterAddresses
+      : [...clusterAddresses, ...externalAddresses, ...loadBalancerAddresses]
   const keys: string[] = []
-  if (record.isHeadless) return keys
-  const { clusterAddresses, externalAddresses, loadBalancerAddresses, healthCheckNodePort } = record
-  for (const { port, protocol, nodePort } of record.ports) {
-    for (const address of clusterAddresses) keys.push(addressKey(address, port, protocol))
-    for (const address of externalAddresses) keys.push(addressKey(address, port, protocol))
-    for (const address of loadBalancerAddresses) keys.push(addressKey(address, port, protocol))
+  // Asked of every service at every start: iterators would cost more than what they go through.
+  for (let index = 0; index < ports.length; index++) {
+    const { port, protocol, nodePort } = ports[index]!
+    for (let place = 0; place < addresses.length; place++)
+      keys.push(addressKey(addresses[place]!, port, protocol))
     if (typeof nodePort === 'number') keys.push(nodePortKey(nodePort, protocol))
   }
-  if (withAddresses) keys.push(...clusterAddresses, ...externalAddresses, ...loadBalancerAddresses)
+  if (withAddresses) keys.push(...addresses)
   if (healthCheckNodePort !== undefined) keys.push(nodePortKey(healthCheckNodePort, 'tcp'))
   return keys
 }
@@ -32,6 +39,8 @@ export function nodePortKey(port: number, protocol: ServiceProtocol): string {
 
 /** Whom to ask whether the service may have something. */
 export interface Holders {
+  /** Nobody claims what another one has: there is nothing to ask. */
+  readonly arePeaceful: () => boolean
   /** Undefined if the service itself has it; else who. */
   readonly other: (key: string) => string | undefined
   /** Who listens on a port of the node. */
@@ -44,15 +53,19 @@ export function frontsOf(
   holders: Holders,
   conditions: Condition[],
 ): readonly ServiceFront[] {
+  if (record.isHeadless) return none
+  const { ports } = record
   const fronts: ServiceFront[] = []
-  if (record.isHeadless) return fronts
-  for (const family of familiesOf(record)) {
+  const families = familiesOf(record)
+  for (let index = 0; index < families.length; index++) {
+    const family = families[index]!
     const sourceRanges = sourceRangesOf(record, family)
-    for (const port of record.ports) {
+    for (let place = 0; place < ports.length; place++) {
+      const port = ports[place]!
       const frontends = frontendsOf(record, port, family, holders, conditions)
+      if (frontends.length === 0) continue
       const key = `${record.id}:${portLabel(port)}/${family}`
-      if (frontends.length > 0)
-        fronts.push({ key, family, port, frontends: compact(frontends), sourceRanges })
+      fronts.push({ key, family, port, frontends: compact(frontends), sourceRanges })
     }
   }
   if (fronts.length === 0 && record.ports.length > 0 && conditions.length === 0) conditions.push(noAddress)
@@ -80,17 +93,57 @@ const onlyIPv6: readonly AddressFamily[] = ['ipv6']
 
 function frontendsOf(
   record: ServiceRecord,
-  { port, protocol, nodePort }: PortRecord,
+  port: PortRecord,
   family: AddressFamily,
   holders: Holders,
   conditions: Condition[],
 ): Frontend[] {
   const frontends: Frontend[] = []
-  const add = (kind: 'cluster' | 'external' | 'load-balancer', address: string) => {
-    if (familyOf(address) !== family) return
-    if (frontends.some((other) => other.kind !== 'node-port' && other.address === address)) return
-    // A cluster address that the model has given is one service's, whatever the port.
-    const isWhole = kind === 'cluster' && record.isOwn && !record.isShort
+  // A cluster address that the model has given is one service's, whatever the port.
+  const isWhole = record.isOwn && !record.isShort
+  addFrontends(frontends, 'cluster', record.clusterAddresses, isWhole, port, family, holders, conditions)
+  addFrontends(frontends, 'external', record.externalAddresses, false, port, family, holders, conditions)
+  addFrontends(
+    frontends,
+    'load-balancer',
+    record.loadBalancerAddresses,
+    false,
+    port,
+    family,
+    holders,
+    conditions,
+  )
+  const { nodePort, protocol } = port
+  if (typeof nodePort === 'number' && holdsNodePort(nodePort, protocol, holders, conditions)) {
+    frontends.push({ kind: 'node-port', port: nodePort })
+  }
+  return frontends
+}
+
+/** @param isWhole whether another port of the address is enough to hold it */
+function addFrontends(
+  frontends: Frontend[],
+  kind: 'cluster' | 'external' | 'load-balancer',
+  addresses: readonly string[],
+  isWhole: boolean,
+  { port, protocol }: PortRecord,
+  family: AddressFamily,
+  holders: Holders,
+  conditions: Condition[],
+): void {
+  for (let index = 0; index < addresses.length; index++) {
+    const address = addresses[index]!
+    if (familyOf(address) !== family) continue
+    if (
+      frontends.length > 0 &&
+      frontends.some((other) => other.kind !== 'node-port' && other.address === address)
+    ) {
+      continue
+    }
+    if (holders.arePeaceful()) {
+      frontends.push({ kind, address, port })
+      continue
+    }
     const owner = isWhole ? holders.other(address) : undefined
     const holder = owner ?? holders.other(addressKey(address, port, protocol))
     if (holder === undefined) frontends.push({ kind, address, port })
@@ -99,13 +152,6 @@ function frontendsOf(
       conditions.push({ reason: 'AddressTaken', message: `${what} is held by the service ${holder}` })
     }
   }
-  for (const address of record.clusterAddresses) add('cluster', address)
-  for (const address of record.externalAddresses) add('external', address)
-  for (const address of record.loadBalancerAddresses) add('load-balancer', address)
-  if (typeof nodePort === 'number' && holdsNodePort(nodePort, protocol, holders, conditions)) {
-    frontends.push({ kind: 'node-port', port: nodePort })
-  }
-  return frontends
 }
 
 /** Neither another service nor a process has it. */

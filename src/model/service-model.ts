@@ -476,8 +476,8 @@ export class ServiceModel {
 
   /** Who has what, as the service asks that is being computed. */
   readonly #holders: Holders = {
+    arePeaceful: () => this.#claims.isPeaceful,
     other: (key) => {
-      if (this.#claims.isPeaceful) return undefined
       const holder = this.#claims.holder(key)
       return holder === this.#moment.asking ? undefined : holder?.id
     },
@@ -500,7 +500,7 @@ export class ServiceModel {
       state.freePorts = none
       return this.#problems.set('Service', state.id, none)
     }
-    const conditions: Condition[] = [...effective.conditions, ...state.unmet]
+    const conditions: Condition[] = effective.conditions.concat(state.unmet)
     const holders = this.#holders
     this.#moment.asking = state
     this.#moment.knownPorts = state.freePorts
