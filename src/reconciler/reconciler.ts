@@ -203,7 +203,7 @@ export class Reconciler {
     const conditions: Condition[] = problems.map(({ reason, message }) => ({ reason, message }))
     for (const [key, { error }] of this.#failures) if (isOf(key)) errors.push(error)
     for (const [key, told] of this.#conditions) if (isOf(key)) conditions.push(...told)
-    const known = [...this.model.virtualServices()].some(({ service: name }) => name === id)
+    const known = this.model.service(service) !== undefined
     if (!known && errors.length === 0) return { state: 'unknown', errors, conditions }
     const isPending =
       this.#isPassDue || this.#schedule.isActive || [...this.#pending.keys()].some((key) => isOf(key))

@@ -34,8 +34,8 @@ export class Schedule {
 
   #start(): void {
     const wait = this.#notBefore - performance.now()
-    // What a program gives in one go comes together.
-    if (wait <= 0) queueMicrotask(() => void this.#run())
+    // What a program gives in one go comes together, also what it awaits from a source that has it already.
+    if (wait <= 0) setImmediate(() => void this.#run())
     else this.#timer = setTimeout(() => void this.#run(), Math.ceil(wait))
   }
 
