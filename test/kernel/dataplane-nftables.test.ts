@@ -250,3 +250,32 @@ t.test('connections are counted where that is asked for, and else said to be unk
   t.same(sticky!.servers, [{ address: a.address, port: 8080, connections: 5n }])
   t.equal((await counting.synchronize(services)).writes, 0)
 })
+
+t.test('a plan says in nft what a change will do, and does nothing', async (t) => {
+  const { hosts, open } = await network(t)
+  const { client, a, b } = hosts
+  const dataplane = await open()
+  await dataplane.synchronize([service([server(a)])])
+  const change = { upserted: [service([server(b)])], deleted: [] }
+  const plan = await dataplane.plan(change)
+  t.equal(
+    String(plan),
+    [
+      'delete element inet viaduct backends4 { 0x00000001 . 0x00000000 }',
+      `delete element inet viaduct hairpin4 { ${a.address} . ${a.address} }`,
+      `add element inet viaduct backends4 { 0x00000001 . 0x00000000 : ${b.address} . 8080 }`,
+      `add element inet viaduct hairpin4 { ${b.address} . ${b.address} }`,
+      '',
+    ].join('\n'),
+  )
+  t.equal(plan.writes, 4)
+  t.match(
+    String(await dataplane.plan({ upserted: [service([server(a), server(b)])], deleted: [] })),
+    /add chain/,
+  )
+  t.same(await ask(client, clusterAddress.ipv4), ['a'])
+  t.equal((await dataplane.apply(change)).writes, 4)
+  t.same(await ask(client, clusterAddress.ipv4), ['b'])
+  await dataplane.apply({ upserted: [service([server(a), server(b)])], deleted: [] })
+  t.same(new Set(await ask(client, clusterAddress.ipv4, 20)), new Set(['a', 'b']))
+})

@@ -6,7 +6,9 @@ import {
   type Inputs,
   Nftables,
   type NftablesEvent,
+  type NftSet,
   printScript,
+  type SetInput,
   type Transaction,
 } from '../../nftables/index.js'
 import { Rtnetlink } from '../../rtnetlink/index.js'
@@ -82,10 +84,10 @@ export class NftablesDataplane implements Dataplane {
   async plan(change: ServiceChange): Promise<DataplanePlan> {
     await this.#last
     const transaction = this.#nftables.transaction()
-    const state = this.#known()
-    const found = await this.#read()
-    this.#whole(found, changed(state, change), transaction)
-    return { writes: transaction.operations.length, toString: () => printScript(transaction) }
+    const step = this.#known().change(change)
+    step.fill(transaction)
+    step.abandon()
+    return { writes: transaction.operations.length, toString: () => this.#print(transaction) }
   }
 
   apply(change: ServiceChange, options?: ApplyOptions): Promise<Applied> {
@@ -246,6 +248,11 @@ export class NftablesDataplane implements Dataplane {
 
   #read(options?: ReadOptions): Promise<Found> {
     return readTable(this.#nftables, this.#table, this.#settings, options)
+  }
+
+  #print(transaction: Transaction): string {
+    const sets = setsOf(this.#table, this.#settings.statistics) as readonly SetInput[] as readonly NftSet[]
+    return printScript(transaction, { known: { sets, elements: [] } })
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -35,11 +35,12 @@ import {
 /** So many that no frontend has are kept for those to come. */
 const mostIdleProfiles = 64
 
-/** A change worked out; `accept` takes it into the state. */
+/** A change worked out. Either it is taken into the state when the kernel has it, or nothing is left of it. */
 export interface Step {
   readonly failures: ReadonlyMap<string, Error>
   fill(transaction: Transaction): void
   accept(): void
+  abandon(): void
 }
 
 export class State {
@@ -151,6 +152,7 @@ export class State {
         this.#unused.length = 0
         this.#unused.push(...unused)
       },
+      abandon: () => undefined,
     }
   }
 
@@ -239,6 +241,9 @@ export class State {
         for (const { chains } of fresh) for (const { name } of chains) this.#chains.add(name)
         for (const known of before) this.#take(known, -1)
         for (const programmed of after) this.#take(programmed, 1)
+      },
+      abandon: () => {
+        for (const profile of fresh) this.profiles.forget(profile)
       },
     }
   }
