@@ -10,7 +10,7 @@ import {
   type ServiceModelOptions,
   type VirtualService,
 } from '../model/index.js'
-import type { Source, SourceProblem } from '../sources/source.js'
+import type { Source, SourcePlace, SourceProblem } from '../sources/source.js'
 import { Backoff } from './backoff.js'
 import { follow } from './following.js'
 import { Schedule } from './schedule.js'
@@ -86,6 +86,7 @@ export class Reconciler {
   readonly #failures = new Map<string, Failure>()
   readonly #conditions = new Map<string, readonly Condition[]>()
   readonly #problems = new Map<string, ModelProblem[]>()
+  readonly #sources: Source[] = []
   readonly #sourceProblems = new Map<Source, Map<string, readonly SourceProblem[]>>()
   readonly #sourceErrors = new Map<Source, Error>()
   readonly #waiting = new Set<() => void>()
@@ -128,6 +129,7 @@ export class Reconciler {
    * @returns when all its objects were taken for the first time
    */
   follow(source: Source): Promise<void> {
+    this.#sources.push(source)
     const listed = new Promise<void>((resolve) => {
       const taker = {
         upsert: (object: ModelObject) => this.upsert(object),
@@ -224,6 +226,19 @@ export class Reconciler {
       sources: [...this.#sourceProblems.values()].flatMap((places) => [...places.values()].flat()),
       errors: [...this.#sourceErrors.values()],
     }
+  }
+
+  /** What is wrong with objects, and where it was written, as far as a source knows. */
+  async locatedProblems(): Promise<(ModelProblem & { readonly at?: SourcePlace | undefined })[]> {
+    const located: (ModelProblem & { readonly at?: SourcePlace | undefined })[] = []
+    for (const problem of this.model.problems()) {
+      let at: SourcePlace | undefined
+      for (const source of this.#sources) {
+        at ??= await source.locate?.(problem.object, problem.error?.path)
+      }
+      located.push(at === undefined ? problem : { ...problem, at })
+    }
+    return located
   }
 
   get counts(): ReconcilerCounts {
