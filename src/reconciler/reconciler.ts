@@ -85,7 +85,6 @@ export class Reconciler {
   readonly #pending = new Map<string, VirtualService | undefined>()
   readonly #failures = new Map<string, Failure>()
   readonly #conditions = new Map<string, readonly Condition[]>()
-  readonly #problems = new Map<string, ModelProblem[]>()
   readonly #sources: Source[] = []
   readonly #sourceProblems = new Map<Source, Map<string, readonly SourceProblem[]>>()
   readonly #sourceErrors = new Map<Source, Error>()
@@ -200,7 +199,7 @@ export class Reconciler {
   status(service: { readonly namespace?: string | undefined; readonly name: string }): ServiceStatus {
     const id = `${service.namespace ?? 'default'}/${service.name}`
     const isOf = (key: string): boolean => key.startsWith(`${id}:`)
-    const problems = this.#problems.get(`Service ${id}`) ?? []
+    const problems = this.model.problems().filter(({ object }) => isService(object, id))
     const errors: Error[] = problems.flatMap(({ error }) => (error === undefined ? [] : [error]))
     const conditions: Condition[] = problems.map(({ reason, message }) => ({ reason, message }))
     for (const [key, { error }] of this.#failures) if (isOf(key)) errors.push(error)
@@ -312,17 +311,9 @@ export class Reconciler {
 
   /** What the model has changed. */
   #take(): void {
-    const { upserted, deleted, problems, solved } = this.model.take()
+    const { upserted, deleted } = this.model.take()
     for (const service of upserted) this.#pending.set(service.key, service)
     for (const key of deleted) this.#pending.set(key, undefined)
-    for (const reference of solved) this.#problems.delete(nameOf(reference))
-    const told = new Set<string>()
-    for (const problem of problems) {
-      const name = nameOf(problem.object)
-      if (!told.has(name)) this.#problems.set(name, [])
-      told.add(name)
-      this.#problems.get(name)!.push(problem)
-    }
   }
 
   /** Those whose time has come. */
@@ -384,8 +375,8 @@ function changeOf(pending: ReadonlyMap<string, VirtualService | undefined>) {
   return { upserted, deleted }
 }
 
-function nameOf({ kind, namespace, name }: ObjectReference): string {
-  return `${kind} ${namespace ?? 'default'}/${name}`
+function isService({ kind, namespace, name }: ObjectReference, id: string): boolean {
+  return kind === 'Service' && `${namespace ?? 'default'}/${name}` === id
 }
 
 function milliseconds(path: string, value: number): number {
