@@ -68,10 +68,10 @@ function isReady({ endpoints, servers, idle }: Candidates, index: number): boole
   return endpoints[index]!.ready && (idle === undefined || !idle.has(servers[index]!))
 }
 
-/** Better than nobody: it ends, but still answers. */
+/** Better than nobody: it ends, but still answers. It is asked where none is ready. */
 function isServingToTheEnd({ endpoints, servers, idle }: Candidates, index: number): boolean {
-  const { ready, serving, terminating } = endpoints[index]!
-  return !ready && serving && terminating && (idle === undefined || !idle.has(servers[index]!))
+  const { serving, terminating } = endpoints[index]!
+  return serving && terminating && (idle === undefined || !idle.has(servers[index]!))
 }
 
 /** Hints hold where every ready endpoint has one and this node (or, second, its zone) is in one of them. */

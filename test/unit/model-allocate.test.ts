@@ -325,6 +325,7 @@ void t.test("load balancers' addresses come from pools", async (t) => {
     'Service d: PoolUnknown: there is no pool of the name nowhere; there is: inside, outside',
     'Service g: AddressOutOfRange: 203.0.113.1 is in none of the pools that it may take from',
   ])
+  t.same(nodePorts(model), [], 'they want none')
   t.same([...addressOf('a'), ...addressOf('b')].sort(), ['192.0.2.10', '192.0.2.11'])
   t.same([addressOf('c'), addressOf('e'), addressOf('f')], [[], [], ['198.51.100.2']])
   model.upsert(balanced('f', { 'viaduct/pool': 'inside' }, { loadBalancerIP: '192.0.2.10' }))
@@ -377,6 +378,48 @@ void t.test('picks are the same in another process, and what was recorded is pic
   )
 })
 
+void t.test('what was picked goes when it is not wanted any more', async (t) => {
+  const model = modelWith({ clusterRanges: ['10.96.0.0/24'], pools: { one: ['192.0.2.0/29'] } })
+  const balanced = (loadBalancerIP?: string) =>
+    service({ type: 'LoadBalancer', externalTrafficPolicy: 'Local', ports, loadBalancerIP })
+  const of = () => model.allocations()[0]
+  model.upsert(balanced('192.0.2.1'))
+  t.same(of()?.loadBalancerAddresses, ['192.0.2.1'])
+  model.upsert(balanced('192.0.2.2'))
+  t.same(of()?.loadBalancerAddresses, ['192.0.2.2'])
+  const address = of()!.clusterAddresses[0]!
+  model.upsert(service({ type: 'NodePort', ports }))
+  t.match(of(), { loadBalancerAddresses: [], healthCheckNodePort: undefined, clusterAddresses: [address] })
+  model.upsert(service({ ports }))
+  t.same(of()?.nodePorts, {})
+  t.same(frontends(model), { 'default/web:80/tcp/ipv4': [`cluster:${address}:80`] })
+  model.upsert(service({ ports, clusterIP: '10.96.0.9' }))
+  t.same(model.allocations(), [])
+  t.same(frontends(model), { 'default/web:80/tcp/ipv4': ['cluster:10.96.0.9:80'] }, 'what is given is enough')
+})
+
+void t.test('two ports of a service get two node ports', async (t) => {
+  const model = modelWith({ nodePorts: '30000-30001' })
+  const two = [1, 2].map((port) => ({ port, name: `p${port}`, nodePort: true as const }))
+  for (let round = 0; round < 8; round++) {
+    model.replaceAll([{ name: `s-${round}`, address: '192.0.2.1', ports: two, servers: [] }])
+    t.same(nodePorts(model).sort(), [30_000, 30_001])
+  }
+})
+
+void t.test('what was recorded and is given to another one is not picked', async (t) => {
+  const recorded: Allocation = {
+    service: 'default/web',
+    clusterAddresses: ['10.96.0.9'],
+    loadBalancerAddresses: [],
+    nodePorts: {},
+  }
+  const model = modelWith({ clusterRanges: ['10.96.0.0/24'] }, { allocations: [recorded] })
+  model.replaceAll([service({ ports }), service({ ports, clusterIP: '10.96.0.9' }, { name: 'zz' })])
+  t.same(model.take().problems, [])
+  t.not(model.allocations()[0]?.clusterAddresses[0], '10.96.0.9')
+})
+
 void t.test('what is deleted is free again', async (t) => {
   const model = modelWith({ clusterRanges: ['10.96.0.0/29'], nodePorts: '30000-30001' })
   for (let round = 0; round < 20; round++) {
@@ -409,6 +452,12 @@ void t.test('claims: the older holds, then who came first', async (t) => {
   t.ok(claims.isPeaceful)
   t.equal(claims.remove('k', b), undefined)
   t.notOk(claims.has('k'))
+  const [one, two] = [
+    { id: 'one', createdAt: '2024' },
+    { id: 'two', createdAt: '2024' },
+  ]
+  claims.add('same age', two, false)
+  t.equal(claims.add('same age', one, false), two, 'by name then')
   claims.add('k', a, true)
   t.equal(claims.add('k', c, false), undefined, 'picked')
   t.equal(claims.holder('k'), a)

@@ -103,6 +103,17 @@ void t.test('both families, host networks, host names, zones', async (t) => {
   t.same(texts(four!.servers.cluster), ['10.0.0.1:8080', '10.0.0.2:8080', '192.0.2.9:8080'])
   t.same(texts(four!.servers.local), ['10.0.0.1:8080', '10.0.0.2:8080'])
   t.same(texts(six!.servers.cluster), ['fd00:1::1:8080'])
+  const single = {
+    clusterIP: 'None',
+    ipFamilies: ['IPv6'],
+    selector: { app: 'web' },
+    ports: [{ name: 'p', port: 80 }],
+  }
+  model.upsert(service(single, { name: 'six' }))
+  t.same(
+    model.service({ name: 'six' })!.slices.map(({ family }) => family),
+    ['ipv6'],
+  )
   const slices = model.service({ name: 'sub' })!.slices
   t.same(
     slices.map(({ family, endpoints }) => [
@@ -213,6 +224,10 @@ void t.test('a Pod asks only services that may select it', async (t) => {
   t.same(model.take().services, ['default/s-5'])
   model.upsert(pod('one', '10.0.0.2', { labels: { app: 'app-6' } }))
   t.same([...model.take().services].sort(), ['default/s-5', 'default/s-6'])
+  model.upsert(web({ clusterIP: '10.96.1.1', selector: { app: 'app-6', tier: 'front' } }, { name: 'narrow' }))
+  model.take()
+  model.upsert(pod('one', '10.0.0.3', { labels: { app: 'app-6' } }))
+  t.same(model.take().services, ['default/s-6'], 'every label counts')
 })
 
 void t.test('selectors: by equality and by sets, as maps and as text', async (t) => {

@@ -105,6 +105,21 @@ void t.test('ready ones are chosen, and where none is, those that serve to the e
   )
 })
 
+void t.test(
+  'a policy for traffic from outside means nothing to a service that has no such address',
+  async (t) => {
+    const endpoints = [endpoint('10.0.0.1', 'a', ending), endpoint('10.0.0.2', 'b')]
+    t.same(servers(endpoints, { externalTrafficPolicy: 'Local' }).draining, ['10.0.0.1:8080'])
+    const outside = { externalTrafficPolicy: 'Local', externalIPs: ['192.0.2.1'] }
+    t.same(servers(endpoints, outside).draining, [])
+  },
+)
+
+void t.test('an endpoint that stands twice in a slice is one server', async (t) => {
+  const twice = [endpoint('10.0.0.2', 'a'), endpoint('10.0.0.1', 'a', unready), endpoint('10.0.0.1', 'a')]
+  t.same(servers(twice).cluster, ['10.0.0.1:8080', '10.0.0.2:8080'])
+})
+
 void t.test('an endpoint whose node nobody names is not known to be local', async (t) => {
   const model = new ServiceModel({ nodeName: 'a' })
   model.replaceAll([web(), slice([endpoint('10.0.0.1')])])
@@ -133,6 +148,8 @@ void t.test('hints hold where every ready endpoint has one that fits, those for 
   t.same(servers(near, {}, { zone: 'x' }).cluster, ['10.0.0.1:8080'], 'node before zone')
   const far = [nodes('10.0.0.1', 'c', 'y'), nodes('10.0.0.2', 'b', 'x')]
   t.same(servers(far, {}, { zone: 'x' }).cluster, ['10.0.0.2:8080'], 'zone where no node fits')
+  const halfHinted = [near[0]!, endpoint('10.0.0.2', 'b', {}, zones('x'))]
+  t.same(servers(halfHinted, {}, { zone: 'x' }).cluster, ['10.0.0.2:8080'], 'nodes count where all name some')
   t.same(servers(near, {}, { zone: 'x' }).any, true)
   t.same(servers(far, { internalTrafficPolicy: 'Local' }).local, [])
   const ends = [endpoint('10.0.0.1', 'b', ending, zones('y')), endpoint('10.0.0.2', 'b', ending, zones('x'))]
@@ -188,6 +205,7 @@ void t.test('slices serve ports of their name and protocol only', async (t) => {
     { name: 'dns', port: 5353, protocol: 'UDP' },
     { name: 'dns-tcp', port: 5354, protocol: 'TCP' },
     { name: 'other', protocol: 'TCP' },
+    { name: 'dns', port: 1, protocol: 'TCP' },
   ]
   model.upsert(slice([endpoint('10.0.0.1')], { ports }))
   t.same(
@@ -489,4 +507,38 @@ void t.test('a change of one endpoint asks nothing of other services', async (t)
   model.replaceAll(objects)
   t.equal(model.take().upserted.length, 1, 'taking all of them anew changes what differs')
   t.equal(model.take().upserted.length, 0)
+})
+
+void t.test('whatever a dataplane can see is a change, and nothing else', async (t) => {
+  const model = new ServiceModel({ nodeName: 'a' })
+  const balanced = { type: 'LoadBalancer', externalIPs: ['192.0.2.1', '10.96.0.7'] }
+  model.replaceAll([web(balanced), slice([endpoint('10.0.0.1', 'a')])])
+  model.take()
+  t.same(frontends(model)['default/web:http/tcp/ipv4'], ['cluster:10.96.0.7:80', 'external:192.0.2.1:80'])
+  const changes: readonly object[] = [
+    { loadBalancerSourceRanges: ['198.51.100.0/24'] },
+    { loadBalancerSourceRanges: ['198.51.100.0/25'] },
+    { sessionAffinity: 'ClientIP' },
+    { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 5 } } },
+    { internalTrafficPolicy: 'Local' },
+    { externalTrafficPolicy: 'Local' },
+    { externalIPs: ['192.0.2.2'] },
+    { ports: [{ name: 'http', port: 81 }] },
+  ]
+  for (const more of changes) {
+    model.upsert(web({ ...balanced, ...more }))
+    t.equal(model.take().upserted.length, 1, JSON.stringify(more))
+    model.upsert(web({ ...balanced, ...more, selector: { some: 'thing' } }))
+    t.equal(model.take().upserted.length, 0)
+  }
+  model.upsert(web(balanced))
+  model.take()
+  model.upsert(web(balanced, { metadata: { annotations: { 'viaduct/scheduler': 'sh' } } }))
+  t.equal(model.take().upserted.length, 1)
+  // Nothing of this node's, but it is told where its server is.
+  const elsewhere = new ServiceModel({ nodeName: 'c' })
+  elsewhere.replaceAll([web(), slice([endpoint('10.0.0.1')])])
+  elsewhere.take()
+  elsewhere.upsert(slice([endpoint('10.0.0.1', 'b')]))
+  t.equal(elsewhere.take().upserted[0]?.servers.cluster[0]?.isLocal, false)
 })
