@@ -32,7 +32,8 @@ export type Labels = Readonly<Record<string, unknown>>
 /** Do these labels fulfil the selector? `NotIn` is fulfilled by what has no such label at all. */
 export function matches(selector: Selector, labels: Labels | undefined): boolean {
   for (const { key, operator, values } of selector) {
-    const value = labels !== undefined && Object.hasOwn(labels, key) ? labels[key] : undefined
+    // What every object inherits is no string.
+    const value = labels?.[key]
     const holds =
       operator === 'In'
         ? typeof value === 'string' && values.includes(value)

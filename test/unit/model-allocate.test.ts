@@ -141,7 +141,7 @@ void t.test('what is given is claimed before anything is picked', async (t) => {
 
 void t.test('a full range is told, and whoever waits gets what becomes free', async (t) => {
   const model = modelWith({ clusterRanges: ['10.96.0.0/30'] })
-  for (const name of ['a', 'b', 'c']) model.upsert(service({ ports }, { name }))
+  for (const name of ['c', 'b', 'a']) model.upsert(service({ ports }, { name }))
   t.same(lines(model.take().problems), [
     'Service c: RangeExhausted: no cluster address (ipv4) is free in 10.96.0.0/30',
   ])
@@ -396,6 +396,19 @@ void t.test('what was picked goes when it is not wanted any more', async (t) => 
   model.upsert(service({ ports, clusterIP: '10.96.0.9' }))
   t.same(model.allocations(), [])
   t.same(frontends(model), { 'default/web:80/tcp/ipv4': ['cluster:10.96.0.9:80'] }, 'what is given is enough')
+})
+
+void t.test('in the short form, an address is picked for each family of the servers', async (t) => {
+  const model = modelWith({ clusterRanges: ['10.96.0.0/24', 'fd00:96::/112'] })
+  const keysFor = (servers: string[]) => {
+    model.replaceAll([{ name: 'web', ports: [80], servers }])
+    return Object.keys(frontends(model))
+  }
+  const [four, six] = ['default/web:80/tcp/ipv4', 'default/web:80/tcp/ipv6']
+  t.same(keysFor(['fd00::1', '10.0.0.1']), [four, six])
+  t.same(keysFor(['fd00::1']), [six])
+  t.same(keysFor(['10.0.0.1']), [four])
+  t.same(keysFor([]), [four])
 })
 
 void t.test('two ports of a service get two node ports', async (t) => {

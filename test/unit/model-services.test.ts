@@ -302,6 +302,7 @@ void t.test('Endpoints count where there is no slice', async (t) => {
     ],
   })
   t.same(texts(only(model).servers.cluster), ['10.0.0.1:8080'])
+  t.same(only(model).servers.draining, [], 'who is not ready is not about to end')
   model.upsert(slice([endpoint('10.0.0.9')]))
   t.same(texts(only(model).servers.cluster), ['10.0.0.9:8080'])
   model.delete({ kind: 'EndpointSlice', name: 'web-1' })

@@ -217,6 +217,14 @@ void t.test('a bad version keeps the last good one, and others are not held up',
   t.same(model.problems(), [])
 })
 
+void t.test('a problem that comes and goes between two looks is none', async (t) => {
+  const model = new ServiceModel()
+  model.upsert(web({ ports: 7 }))
+  model.upsert(web())
+  const change = model.take()
+  t.same([change.problems, change.solved], [[], []])
+})
+
 void t.test('the short form and the long one of a name are one service', async (t) => {
   const model = new ServiceModel()
   model.upsert(web())
