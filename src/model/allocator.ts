@@ -34,10 +34,13 @@ export interface AllocateOptions {
 export interface Allocation {
   /** `namespace/name`. */
   readonly service: string
+  /** At most one of each family. */
   readonly clusterAddresses: readonly string[]
+  /** Of a pool. */
   readonly loadBalancerAddresses: readonly string[]
   /** By `port/protocol`, where `port` is the port's name, or its number if it has none. */
   readonly nodePorts: Readonly<Record<string, number>>
+  /** Where health is asked for. */
   readonly healthCheckNodePort?: number | undefined
 }
 

@@ -4,11 +4,14 @@ import type { Condition } from './condition.js'
 import type { Selector } from './selector.js'
 import type { ServiceProtocol, TrafficPolicy } from './virtual-service.js'
 
+/** What a service is reached by, as Kubernetes has it. */
 export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName'
 
 /** A service as it was read, from Kubernetes' form or from the short one. */
 export interface ServiceRecord {
+  /** `default` where it names none. */
   readonly namespace: string
+  /** A DNS label. */
   readonly name: string
   /** `namespace/name`. */
   readonly id: string
@@ -18,15 +21,19 @@ export interface ServiceRecord {
   readonly isShort: boolean
   /** RFC 3339; undefined where nobody says. */
   readonly createdAt: string | undefined
+  /** As Kubernetes names it; in the short form always `ClusterIP`. */
   readonly type: ServiceType
+  /** The name that it stands for, of type ExternalName. */
   readonly externalName: string | undefined
+  /** It has no address of its own: DNS tells its endpoints, or the name that it stands for. */
   readonly isHeadless: boolean
-  /** Those given. */
+  /** At most one of each family; those given, and in `KnownService` those picked, too. */
   readonly clusterAddresses: readonly string[]
   /** Families asked for, the first one first; undefined where nothing says. */
   readonly families: readonly AddressFamily[] | undefined
   /** How many families of cluster addresses it wants: one, both where there are, or both. */
   readonly stack: 'single' | 'prefer-dual' | 'require-dual'
+  /** `externalIPs`, each one once. */
   readonly externalAddresses: readonly string[]
   /** Of the load balancer in front, where it leaves the destination address as it is. */
   readonly loadBalancerAddresses: readonly string[]
@@ -34,18 +41,29 @@ export interface ServiceRecord {
   readonly pool: string | undefined
   /** Those of the pool that it asks for. */
   readonly poolAddresses: readonly string[]
+  /** In the order in which they are written. */
   readonly ports: readonly PortRecord[]
   /** Node ports that are left out are picked. */
   readonly wantsNodePorts: boolean
+  /** A health-check node port is picked if none is given. */
   readonly wantsHealthCheck: boolean
+  /** Where health of a service with local traffic from outside is asked for. */
   readonly healthCheckNodePort: number | undefined
+  /** For what comes to a cluster address. */
   readonly internalTrafficPolicy: TrafficPolicy
+  /** For what comes from outside to other addresses and to node ports. */
   readonly externalTrafficPolicy: TrafficPolicy
+  /** How long a client stays with its server; undefined for no affinity. */
   readonly affinitySeconds: number | undefined
+  /** As IPVS names it. */
   readonly scheduler: string | undefined
+  /** Prefixes of clients at the load balancer's addresses, of both families. */
   readonly sourceRanges: readonly string[] | undefined
+  /** Which Pods are its servers. */
   readonly selector: Selector | undefined
+  /** Pods count as ready whether they are or not. */
   readonly publishNotReadyAddresses: boolean
+  /** Where computed slices get hints: `PreferClose`, `PreferSameZone`, `PreferSameNode`. */
   readonly trafficDistribution: string | undefined
   /** Servers that were given with it. */
   readonly servers: readonly SliceRecord[]
@@ -53,10 +71,13 @@ export interface ServiceRecord {
   readonly conditions: readonly Condition[]
 }
 
+/** A port of a service. */
 export interface PortRecord {
   /** `''` where it has none. */
   readonly name: string
+  /** In small letters. */
   readonly protocol: ServiceProtocol
+  /** Where clients reach it. */
   readonly port: number
   /** A number, or the name of a container's port. */
   readonly targetPort: number | string
@@ -68,29 +89,45 @@ export interface PortRecord {
 export interface SliceRecord {
   /** `namespace/name` of the slice. */
   readonly id: string
+  /** Of all its endpoints. */
   readonly family: AddressFamily
+  /** Those that have a number. */
   readonly ports: readonly SlicePort[]
   /** Sorted by address, each one once. */
   readonly endpoints: readonly EndpointRecord[]
 }
 
+/** A port of endpoints, for the service's port of the same name and protocol. */
 export interface SlicePort {
+  /** `''` where it has none. */
   readonly name: string
+  /** In small letters. */
   readonly protocol: ServiceProtocol
+  /** Where the endpoint listens. */
   readonly port: number
 }
 
+/** An endpoint: mostly a Pod. */
 export interface EndpointRecord {
+  /** In its one spelling. */
   readonly address: string
+  /** It may get new connections. */
   readonly ready: boolean
+  /** It answers, even if it is about to end. */
   readonly serving: boolean
+  /** It is about to end. */
   readonly terminating: boolean
+  /** The node that it runs on, if that is known. */
   readonly node: string | undefined
+  /** The zone of that node. */
   readonly zone: string | undefined
+  /** Its own name below the service's in DNS. */
   readonly hostname: string | undefined
+  /** Zones whose nodes should use it. */
   readonly zoneHints: readonly string[] | undefined
+  /** Nodes that should use it. */
   readonly nodeHints: readonly string[] | undefined
-  /** Undefined where nothing says: the Pod may have one. */
+  /** Share of new connections. Undefined where nothing says: the Pod may have one. */
   readonly weight: number | undefined
   /** Name of the Pod behind it, in the slice's namespace. */
   readonly pod: string | undefined

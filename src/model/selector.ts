@@ -3,7 +3,9 @@ import { fail, isObject, type Loose } from './reading.js'
 
 /** One thing that labels must fulfil. */
 export interface Requirement {
+  /** Of the label. */
   readonly key: string
+  /** What its value must be: one of `values`, none of them, there, or not there. */
   readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
   /** Of `In` and `NotIn`: at least one. */
   readonly values: readonly string[]
@@ -27,6 +29,7 @@ export type SelectorInput =
         | undefined
     }
 
+/** Labels of an object: values that are no text are none. */
 export type Labels = Readonly<Record<string, unknown>>
 
 /** Do these labels fulfil the selector? `NotIn` is fulfilled by what has no such label at all. */
@@ -45,7 +48,10 @@ export function matches(selector: Selector, labels: Labels | undefined): boolean
   return true
 }
 
-/** @throws ValidationError */
+/**
+ * Reads a selector; `path` is where it stands, for the error.
+ * @throws ValidationError
+ */
 export function readSelector(input: unknown, path: string): Selector {
   if (typeof input === 'string') return readText(input, path)
   if (!isObject(input)) fail(path, input, 'a map of labels, or matchLabels and matchExpressions')

@@ -66,6 +66,7 @@ export interface KnownService {
 export interface HealthCheck {
   /** `namespace/name`. */
   readonly service: string
+  /** The node's, TCP. */
   readonly port: number
   /** Ready ones on this node. Healthy is what has any. */
   readonly localEndpoints: number

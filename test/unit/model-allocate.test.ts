@@ -413,7 +413,8 @@ void t.test('in the short form, an address is picked for each family of the serv
 
 void t.test('two ports of a service get two node ports', async (t) => {
   const model = modelWith({ nodePorts: '30000-30001' })
-  const two = [1, 2].map((port) => ({ port, name: `p${port}`, nodePort: true as const }))
+  // Names that differ so that their hashes are both even or both odd.
+  const two = [1, 3].map((port) => ({ port, name: `p${port}`, nodePort: true as const }))
   for (let round = 0; round < 8; round++) {
     model.replaceAll([{ name: `s-${round}`, address: '192.0.2.1', ports: two, servers: [] }])
     t.same(nodePorts(model).sort(), [30_000, 30_001])

@@ -118,6 +118,7 @@ void t.test(
 void t.test('an endpoint that stands twice in a slice is one server', async (t) => {
   const twice = [endpoint('10.0.0.2', 'a'), endpoint('10.0.0.1', 'a', unready), endpoint('10.0.0.1', 'a')]
   t.same(servers(twice).cluster, ['10.0.0.1:8080', '10.0.0.2:8080'])
+  t.same(servers([endpoint('10.0.0.1', 'a'), endpoint('10.0.0.1', 'a')]).cluster, ['10.0.0.1:8080'])
 })
 
 void t.test('an endpoint whose node nobody names is not known to be local', async (t) => {
@@ -263,6 +264,12 @@ void t.test(
     t.same(lines(model.take().problems), [])
   },
 )
+
+void t.test('a service is of the families of its cluster addresses', async (t) => {
+  const model = new ServiceModel()
+  model.upsert(web({ externalIPs: ['2001:db8::1'] }))
+  t.same(Object.keys(frontends(model)), ['default/web:http/tcp/ipv4'])
+})
 
 void t.test('source ranges that hold everybody hold nobody back', async (t) => {
   const model = new ServiceModel()
