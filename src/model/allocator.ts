@@ -44,6 +44,27 @@ export interface Allocation {
   readonly healthCheckNodePort?: number | undefined
 }
 
+/**
+ * An allocation as it comes back from where it was kept; what is none of its addresses and ports is left out when it is used.
+ * @throws ValidationError
+ */
+export function readAllocation(value: unknown, path: string): Allocation {
+  if (!isObject(value) || typeof value.service !== 'string')
+    fail(path, value, 'an allocation with its service')
+  const { service, clusterAddresses, loadBalancerAddresses, nodePorts = {}, healthCheckNodePort } = value
+  if (!isObject(nodePorts)) fail(`${path}.nodePorts`, nodePorts, 'node ports by port')
+  return {
+    service,
+    clusterAddresses: listOf(clusterAddresses, `${path}.clusterAddresses`) as readonly string[],
+    loadBalancerAddresses: listOf(
+      loadBalancerAddresses,
+      `${path}.loadBalancerAddresses`,
+    ) as readonly string[],
+    nodePorts: nodePorts as Readonly<Record<string, number>>,
+    healthCheckNodePort: isPort(healthCheckNodePort) ? healthCheckNodePort : undefined,
+  }
+}
+
 /** What the allocator asks for. */
 export interface Surroundings {
   /** The service that has it, if one has. */

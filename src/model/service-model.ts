@@ -1,6 +1,6 @@
 /** Services, endpoints, Pods and nodes in; virtual services out, and of those only what changed. */
 import { isValidationError } from '../errors/index.js'
-import { type AllocateOptions, type Allocation, Allocator, withPicks } from './allocator.js'
+import { type AllocateOptions, type Allocation, Allocator, readAllocation, withPicks } from './allocator.js'
 import { buildVirtualService, type WeightOf } from './build.js'
 import { Claims } from './claims.js'
 import type { Condition } from './condition.js'
@@ -101,7 +101,7 @@ export class ServiceModel {
   /** Those that the next `take` tells of. */
   readonly #touched: ServiceState[] = []
 
-  /** @throws ValidationError if a range is none */
+  /** @throws ValidationError if a range is none, or an allocation */
   constructor(options: ServiceModelOptions = {}) {
     const { allocate, allocations = none, isPortTaken } = options
     this.#node = { name: options.nodeName, zone: options.zone }
@@ -114,7 +114,11 @@ export class ServiceModel {
       nodePorts: allocator.nodePorts,
       isClusterAddress: (address) => allocator.isClusterAddress(address),
     }
-    for (const allocation of allocations) this.#recorded.set(allocation.service, allocation)
+    let index = 0
+    for (const value of allocations) {
+      const allocation = readAllocation(value, `allocations[${index++}]`)
+      this.#recorded.set(allocation.service, allocation)
+    }
     this.#isPortTaken = isPortTaken ?? nobody
     const services = this.#services
     this.#pods = new PodServers(function* () {

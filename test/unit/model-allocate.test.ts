@@ -371,6 +371,28 @@ void t.test('picks are the same in another process, and what was recorded is pic
   t.same(byName(recorded.allocations()), byName(moved))
   const out = modelWith(options, { allocations: [{ ...moved[0]!, clusterAddresses: ['1.2.3.4', 'x'] }] })
   out.replaceAll(objects)
+  const strange: unknown[] = [
+    null,
+    {},
+    { service: 'a/b', clusterAddresses: 7 },
+    { service: 'a/b', nodePorts: [] },
+  ]
+  for (const one of strange) {
+    const allocations = [one] as Allocation[]
+    t.throws(
+      () => modelWith(options, { allocations }),
+      { code: 'ERR_VIADUCT_VALIDATION' },
+      JSON.stringify(one),
+    )
+  }
+  const bare = {
+    service: 'default/a',
+    clusterAddresses: [7],
+    nodePorts: { '80/tcp': 'x' },
+  } as unknown as Allocation
+  const lenient = modelWith(options, { allocations: [bare] })
+  lenient.replaceAll(objects)
+  t.same(lenient.problems(), [])
   t.same(out.problems(), [])
   t.ok(
     out.allocations().every((one) => one.clusterAddresses[0]!.startsWith('10.96.0.')),
