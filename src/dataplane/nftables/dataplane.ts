@@ -11,6 +11,7 @@ import {
   type SetInput,
   type Transaction,
 } from '../../nftables/index.js'
+import type { Transport } from '../../netlink/index.js'
 import { Rtnetlink } from '../../rtnetlink/index.js'
 import type {
   Applied,
@@ -33,11 +34,18 @@ import { servicesIn } from './read.js'
 import { State, type Step } from './state.js'
 import { statisticsOf } from './statistics.js'
 
-/** @throws KernelError if the kernel has no nf_tables; ValidationError for settings that are none */
-export async function openNftablesDataplane(options: DataplaneOptions = {}): Promise<NftablesDataplane> {
+/**
+ * `transport` opens what stands in for the addon's sockets of NETLINK_NETFILTER.
+ * @throws KernelError if the kernel has no nf_tables; ValidationError for settings that are none
+ */
+export async function openNftablesDataplane(
+  options: DataplaneOptions = {},
+  transport?: () => Transport,
+): Promise<NftablesDataplane> {
   const addresses = options.node?.addresses ?? (await ownAddresses(options))
   const settings = settingsOf(options, addresses)
-  return new NftablesDataplane(await Nftables.open({ netns: options.netns }), settings, options)
+  const nftables = await Nftables.open({ netns: options.netns, transport: transport?.() })
+  return new NftablesDataplane(nftables, settings, options, transport)
 }
 
 /** Those of interfaces that others reach, in the kernel's order. */
@@ -55,6 +63,7 @@ export class NftablesDataplane implements Dataplane {
   readonly #nftables: Nftables
   readonly #settings: RulesetSettings
   readonly #options: DataplaneOptions
+  readonly #transport: (() => Transport) | undefined
   readonly #table: TableName
   /** What is programmed, as far as is known. */
   #state: State | undefined
@@ -65,10 +74,16 @@ export class NftablesDataplane implements Dataplane {
   readonly #closing = new AbortController()
 
   /** @internal */
-  constructor(nftables: Nftables, settings: RulesetSettings, options: DataplaneOptions) {
+  constructor(
+    nftables: Nftables,
+    settings: RulesetSettings,
+    options: DataplaneOptions,
+    transport?: () => Transport,
+  ) {
     this.#nftables = nftables
     this.#settings = settings
     this.#options = options
+    this.#transport = transport
     this.#table = { family: 'inet', table: settings.name }
   }
 
@@ -242,7 +257,7 @@ export class NftablesDataplane implements Dataplane {
 
   async #deleteFlows(stale: StaleFlows): Promise<void> {
     if (stale.isEmpty) return
-    this.#conntrack ??= Conntrack.open({ netns: this.#options.netns })
+    this.#conntrack ??= Conntrack.open({ netns: this.#options.netns, transport: this.#transport?.() })
     await stale.delete(await this.#conntrack)
   }
 
