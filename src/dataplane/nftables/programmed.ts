@@ -175,8 +175,9 @@ export const emitters: readonly Emitter[] = [
   },
   {
     set: 'sourceRanges',
-    emit({ service: { family, sourceRanges }, id }, take) {
-      if (sourceRanges === undefined) return
+    emit({ service: { family, sourceRanges, frontends }, id }, take) {
+      // Of nobody else they are looked at, and who has no frontend is not found again after a restart.
+      if (sourceRanges === undefined || frontends.every(({ kind }) => kind !== 'load-balancer')) return
       for (const element of sourceRangeElements(wordsOf(family), id, sourceRanges)) take(element)
     },
   },
