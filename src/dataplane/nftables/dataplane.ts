@@ -125,6 +125,8 @@ export class NftablesDataplane implements Dataplane {
       try {
         writes = await this.#commit(transaction, options)
       } catch (error) {
+        // Also the state has profiles by now that the kernel was not given.
+        this.#doubt = 'everything'
         if (!isBatchError(error)) throw error
         // Something is not as it was left. What is there is read, and the change is a part of what differs from it.
         return await this.#synchronize(wanted, change.upserted, options)
@@ -243,11 +245,13 @@ export class NftablesDataplane implements Dataplane {
   }
 
   async #tidy(state: State): Promise<void> {
-    const transaction = this.#nftables.transaction()
-    state.tidy(transaction)
-    if (transaction.operations.length === 0) return
     try {
-      await transaction.commit()
+      for (;;) {
+        const transaction = this.#nftables.transaction()
+        state.tidy(transaction)
+        if (transaction.operations.length === 0) return
+        await transaction.commit()
+      }
     } catch (error) {
       // Nothing is lost by it: the next pass finds what is left over.
       if (!isBatchError(error) && !isKernelError(error)) throw error

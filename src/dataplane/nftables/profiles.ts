@@ -87,10 +87,28 @@ export function profileName(profile: Profile): string {
   return `${start}-${methodName(profile)}`
 }
 
-/** What the name of a profile says of it. */
-export function affinityOfProfile(name: string): number | undefined {
-  const found = /-affinity-(\d+)$/.exec(name)?.[1]
-  return found === undefined ? undefined : Number(found)
+const names =
+  /^(ipv[46])-(services|node-ports)-(cluster|external)-(cluster|local)(-limited)?-(others|\d{1,6})(?:-(others|\d{1,6}))?-(random|source-hash|round-robin)(?:-(\d{1,9}))?(?:-affinity-(\d{1,6}))?$/
+
+/** The profile of a name, as far as its chains depend on it; undefined if none has such a name. */
+export function profileOfName(name: string): Profile | undefined {
+  const found = names.exec(name)
+  if (found === null) return undefined
+  const [family, entry, side, policy, limited, one, other, method, own, affinity] = found.slice(1)
+  const pool = (text: string | undefined): Pool => ({ slots: Number(text) || 0, others: text === 'others' })
+  const profile = {
+    family,
+    entry,
+    side,
+    isLimited: limited !== undefined,
+    policy,
+    cluster: pool(one),
+    local: pool(other ?? one),
+    method,
+    affinitySeconds: affinity === undefined ? undefined : Number(affinity),
+    own: own === undefined ? undefined : Number(own),
+  } as Profile
+  return profileName(profile) === name ? profile : undefined
 }
 
 function methodName({ method, affinitySeconds, own }: Profile): string {

@@ -7,7 +7,7 @@ import { keyOf } from '../ruleset/changes.js'
 import { profilesMap, readFrontend, readHostNumber, setNames } from '../ruleset/sets.js'
 import { families, type FamilyWords } from '../ruleset/words.js'
 import type { KernelTable } from './kernel.js'
-import { affinityOfProfile, localSlots } from './profiles.js'
+import { localSlots, profileOfName } from './profiles.js'
 
 const protocolNames = new Map<number, ServiceProtocol>(
   (['tcp', 'udp', 'sctp'] as const).map((name) => [ipProtocols[name], name]),
@@ -40,7 +40,7 @@ function servicesOf(
       known.frontends = [...known.frontends, frontend]
       return
     }
-    const affinitySeconds = affinityOfProfile(profiles.get(profile) ?? '')
+    const affinitySeconds = profileOfName(profiles.get(profile) ?? '')?.affinitySeconds
     found.set(id, {
       frontends: [frontend],
       family: words.family,

@@ -21,7 +21,7 @@ import { type AddressFamily, formatAddress } from '../../address/index.js'
 import { type BaseChain, baseChains } from './base.js'
 import { isChain, type KernelTable } from './kernel.js'
 import { ProfileNumbers } from './profile-numbers.js'
-import { type ChainRules, localSlots } from './profiles.js'
+import { type ChainRules, localSlots, profileOfName } from './profiles.js'
 import {
   type Emitter,
   emitters,
@@ -41,6 +41,12 @@ export interface Step {
   fill(transaction: Transaction): void
   accept(): void
   abandon(): void
+}
+
+/** A service that stays as it was, and why. */
+interface Refused {
+  readonly old: Programmed
+  readonly reason: Error
 }
 
 export class State {
@@ -74,11 +80,32 @@ export class State {
     before: State | undefined,
     services: Iterable<VirtualService>,
   ): { readonly state: State; readonly step: Step } {
-    const known = new KnownServices(kernel)
+    const wanted = [...services]
+    const refused = new Map<string, Refused>()
+    for (;;) {
+      const { state, failures } = State.#of(table, settings, kernel, before, wanted, refused)
+      if (state !== undefined) return { state, step: { ...state.against(kernel), failures } }
+    }
+  }
+
+  /**
+   * One try. Those in `refused` stay as they were; who is to stay beside them is put there, which takes another try: it may
+   * have what was given to somebody else.
+   */
+  static #of(
+    table: TableName,
+    settings: RulesetSettings,
+    kernel: KernelTable | undefined,
+    before: State | undefined,
+    services: readonly VirtualService[],
+    refused: Map<string, Refused>,
+  ): { readonly state: State | undefined; readonly failures: Map<string, Error> } {
+    const known = new KnownServices(kernel, before?.services.values())
+    const numbers = numbersIn(kernel)
     const state = new State(
       table,
       settings,
-      new ProfileNumbers(settings, numbersIn(kernel)),
+      new ProfileNumbers(settings, numbers),
       Math.max(known.nextId, before === undefined ? 1 : before.#nextId),
     )
     const failures = new Map<string, Error>()
@@ -89,17 +116,30 @@ export class State {
         1,
       )
     }
+    for (const [key, { old, reason }] of refused) {
+      put(old.service, old)
+      failures.set(key, reason)
+    }
+    const count = refused.size
     for (const service of services) {
+      if (failures.has(service.key)) continue
       const old = before?.services.get(service.key)
       try {
         put(service, old ?? known.of(service) ?? state.#newService())
       } catch (error) {
-        failures.set(service.key, error as Error)
-        if (old !== undefined) put(old.service, old)
+        const reason = error as Error
+        if (old === undefined) failures.set(service.key, reason)
+        else refused.set(service.key, { old, reason })
       }
     }
+    if (refused.size > count) return { state: undefined, failures }
+    // Those that are kept for frontends to come are kept by who comes next, too.
+    for (const name of numbers.keys()) {
+      const profile = profileOfName(name)
+      if (profile !== undefined) state.profiles.numberOf(profile)
+    }
     state.profiles.takeFresh()
-    return { state, step: { ...state.against(kernel), failures } }
+    return { state, failures }
   }
 
   /**
@@ -283,9 +323,15 @@ export class State {
     }
   }
 
-  /** Who gives one up within the change has it no more. */
+  /** Who gives one up within the change has it no more, unless that is refused for another one. */
   #refuseTakenFrontends(next: Map<string, Programmed | undefined>, failures: Map<string, Error>): void {
+    while (this.#refuseTaken(next, failures));
+  }
+
+  /** @returns whether one that stays as it is was refused, so that those that came before have to be looked at again */
+  #refuseTaken(next: Map<string, Programmed | undefined>, failures: Map<string, Error>): boolean {
     const claimed = new Map<string, string>()
+    let stays = false
     for (const [key, programmed] of next) {
       if (programmed === undefined) continue
       const { service } = programmed
@@ -299,10 +345,12 @@ export class State {
         else {
           failures.set(key, taken(service, frontend, other))
           next.delete(key)
+          stays ||= this.services.has(key)
           break
         }
       }
     }
+    return stays
   }
 
   *#elementsIn(family: AddressFamily, emitter: Emitter): Generator<ElementInput> {
@@ -422,7 +470,9 @@ class KnownServices {
   readonly #localSlots = new Map<number, RealServer[]>()
   readonly #taken = new Set<number>()
 
-  constructor(kernel: KernelTable | undefined) {
+  /** What those have that are known, others do not get. */
+  constructor(kernel: KernelTable | undefined, others: Iterable<Programmed> = []) {
+    for (const { id } of others) this.#taken.add(id)
     let most = 0
     for (const words of families) {
       const names = setNames(words)
