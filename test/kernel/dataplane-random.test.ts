@@ -12,7 +12,7 @@ import { contentOf, difference } from './support/content.js'
 import { changedService, randomKey, randomService } from './support/random-services.js'
 import { type Random, seeded } from './support/seeds.js'
 
-const bursts = 60
+const bursts = 30
 const node: DataplaneOptions['node'] = {
   addresses: ['10.9.0.1', 'fd09::1'],
   clusterRanges: ['10.1.0.0/16', 'fd00:1::/32'],
@@ -96,7 +96,7 @@ class Modelled {
 function burst(random: Random, services: ReadonlyMap<string, VirtualService>) {
   const upserted = new Map<string, VirtualService>()
   const deleted = new Set<string>()
-  for (let left = 1 + random.below(80); left > 0; left--) {
+  for (let left = 1 + random.below(160); left > 0; left--) {
     const known = services.size > 0 ? random.of([...services.keys()]) : randomKey(random)
     if (random.once(4)) {
       deleted.add(known)
@@ -120,7 +120,11 @@ void t.test('bursts of changes end in what a fresh start makes', { timeout: 120_
     changes += change.upserted.length + change.deleted.length
     const way = random.below(8)
     if (way === 0) await modelled.synchronize(change)
-    else await modelled.apply(change)
+    else if (way === 1) {
+      const givenUp = modelled.dataplane.apply(change, { signal: AbortSignal.abort() })
+      await t.rejects(givenUp, { name: 'AbortError' })
+      await modelled.apply(change)
+    } else await modelled.apply(change)
     const found = await modelled.differences()
     if (!t.same(found, [], `burst ${round} (${way === 0 ? 'synchronize' : 'apply'})`)) return
     if (random.once(3)) {

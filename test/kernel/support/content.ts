@@ -3,7 +3,9 @@
  * of slots where it means nothing, and profiles that are kept though nobody has them now. Two tables of the same services have
  * the same text.
  */
-import { consistentSlots } from '../../../src/dataplane/ruleset/slots.js'
+import { localSlots } from '../../../src/dataplane/nftables/profiles.js'
+import { readHostNumber } from '../../../src/dataplane/ruleset/sets.js'
+import { hostNumber } from '../../../src/dataplane/ruleset/words.js'
 import { type Element, Nftables, type Ruleset } from '../../../src/nftables/index.js'
 import type { Netns } from '../../../src/net/index.js'
 
@@ -100,7 +102,7 @@ function reachedFrom(names: ReadonlySet<string>, texts: ReadonlyMap<string, read
   return reached
 }
 
-/** Which servers a service has how many slots for; of consistent hashing, which server has which slot. */
+/** Which servers a service has how many slots for. */
 function slots(
   suffix: string,
   elements: readonly Element[],
@@ -108,24 +110,22 @@ function slots(
 ): string[] {
   const pools = new Map<string, Map<number, string>>()
   for (const { key, data } of elements) {
-    const slot = new DataView(key!.buffer, key!.byteOffset).getUint32(4, true)
-    const pool = `${hex(key).slice(0, 8)} ${slot < 0x8000_0000 ? 'cluster' : 'local'}`
+    const slot = readHostNumber(key!, 4)
+    const pool = `${hex(key).slice(0, 8)} ${slot < localSlots ? 'cluster' : 'local'}`
     const found = pools.get(pool) ?? new Map<number, string>()
-    pools.set(pool, found.set(slot % 0x8000_0000, hex(data as Uint8Array)))
+    pools.set(pool, found.set(slot % localSlots, hex(data as Uint8Array)))
   }
   return [...pools].map(([pool, bySlot]) => {
     const [id, name] = pool.split(' ')
-    const inOrder = [...bySlot].sort(([one], [other]) => one - other)
-    const gap = inOrder.some(([slot], index) => slot !== index)
-    const servers = inOrder.map(([, server]) => server)
-    if (servers.length !== consistentSlots) servers.sort()
     const counts = new Map<string, number>()
-    for (const server of servers) counts.set(server, (counts.get(server) ?? 0) + 1)
-    const shown =
-      servers.length === consistentSlots
-        ? servers.join('')
-        : [...counts].map(([server, count]) => `${server}*${count}`).join(' ')
-    return `backends${suffix} ${nameOf(suffix, id!)} ${name}${gap ? ' WITH GAPS' : ''}: ${shown}`
+    let gaps = ''
+    for (let slot = 0; slot < bySlot.size; slot++) {
+      const server = bySlot.get(slot)
+      if (server === undefined) gaps = ' WITH GAPS'
+      else counts.set(server, (counts.get(server) ?? 0) + 1)
+    }
+    const shown = [...counts].sort().map(([server, count]) => `${server}*${count}`)
+    return `backends${suffix} ${nameOf(suffix, id!)} ${name}${gaps}: ${shown.join(' ')}`
   })
 }
 
@@ -134,9 +134,7 @@ function hex(bytes: Uint8Array | undefined): string {
 }
 
 function hostHex(value: number): string {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32LE(value)
-  return bytes.toString('hex')
+  return hex(hostNumber(value))
 }
 
 function plain(value: unknown): string {

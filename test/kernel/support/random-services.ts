@@ -79,7 +79,7 @@ export function changedService(random: Random, service: VirtualService): Virtual
 }
 
 function weightOf(random: Random): number {
-  return random.once(2) ? 1 : random.of([1, 2, 3, 5, 7, 100, 1000, 65_535])
+  return random.once(2) ? 1 : random.of(random.once(20) ? [100, 1000, 65_535] : [1, 2, 3, 6])
 }
 
 function randomServers(random: Random, family: VirtualService['family'], kind = 'ready'): RealServer[] {
