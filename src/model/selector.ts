@@ -19,11 +19,16 @@ export type SelectorInput =
   | string
   | Readonly<Record<string, string>>
   | {
+      /** Labels that must be just so. */
       readonly matchLabels?: Readonly<Record<string, string>> | undefined
+      /** Further requirements. */
       readonly matchExpressions?:
         | readonly {
+            /** Of the label. */
             readonly key: string
+            /** `In`, `NotIn`, `Exists` or `DoesNotExist`. */
             readonly operator: string
+            /** Of `In` and `NotIn`. */
             readonly values?: readonly string[] | undefined
           }[]
         | undefined

@@ -10,10 +10,13 @@ export interface VirtualService {
   readonly key: string
   /** `namespace/name` of the service. */
   readonly service: string
+  /** Of its addresses and servers. */
   readonly family: AddressFamily
+  /** Of its ports. */
   readonly protocol: ServiceProtocol
   /** Where it is reached. Of two virtual services none has the same one. */
   readonly frontends: readonly Frontend[]
+  /** The servers behind it. */
   readonly servers: Servers
   /** Which servers what comes to a cluster address may reach. */
   readonly internalTrafficPolicy: TrafficPolicy
@@ -33,12 +36,19 @@ export type TrafficPolicy = 'cluster' | 'local'
 /** An address and port that clients use. */
 export type Frontend =
   | {
+      /** `cluster`: for clients inside. The others are for those from outside; source ranges hold for `load-balancer` alone. */
       readonly kind: 'cluster' | 'external' | 'load-balancer'
+      /** In its one spelling. */
       readonly address: string
+      /** That clients use. */
       readonly port: number
     }
-  /** A port of each of the node's addresses that the dataplane is told of. */
-  | { readonly kind: 'node-port'; readonly port: number }
+  | {
+      /** A port of each of the node's addresses that answer node ports. */
+      readonly kind: 'node-port'
+      /** That clients use. */
+      readonly port: number
+    }
 
 /** The servers of a virtual service, by what they are there for. */
 export interface Servers {
@@ -57,7 +67,9 @@ export interface Servers {
 
 /** A server behind a virtual service. */
 export interface RealServer {
+  /** IPv4 or IPv6. */
   readonly address: string
+  /** That it listens on. */
   readonly port: number
   /** Share of new connections; at least 1. */
   readonly weight: number
@@ -72,6 +84,8 @@ export function formatEndpoint(address: string, port: number): string {
 
 /** What changed: virtual services as they are to be now, and keys of those that are to go. */
 export interface ServiceChange {
+  /** New ones, and those that are others than before. */
   readonly upserted: readonly VirtualService[]
+  /** Keys of those that are to go. */
   readonly deleted: readonly string[]
 }

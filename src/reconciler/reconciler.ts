@@ -15,7 +15,9 @@ import { Backoff } from './backoff.js'
 import { follow } from './following.js'
 import { Schedule } from './schedule.js'
 
+/** How a Reconciler is made: what its model has to know, and what it works on. */
 export interface ReconcilerOptions extends ServiceModelOptions {
+  /** Where services are programmed. It stays the caller's, who closes it. */
   readonly dataplane: Dataplane
   /** How long changes are gathered after one was made; 50 unless said. The first one is made at once. */
   readonly coalesceMilliseconds?: number | undefined
@@ -63,7 +65,9 @@ interface Failure {
  * then nothing is done. Closing it leaves everything forwarding; the dataplane is closed by who opened it.
  */
 export class Reconciler {
+  /** The one that it was made with. */
   readonly dataplane: Dataplane
+  /** What it was given, and what was made of it. To be read: what is changed here is not noticed. */
   readonly model: ServiceModel
   readonly #schedule: Schedule
   readonly #closing = new AbortController()
@@ -215,7 +219,9 @@ export class Reconciler {
 
   /** What is wrong with objects, and with what sources hold. */
   problems(): {
+    /** Of objects that were refused, or that ask for what they do not get. */
     readonly objects: readonly ModelProblem[]
+    /** What sources could not read, or skipped. */
     readonly sources: readonly SourceProblem[]
     /** Sources that do not answer. */
     readonly errors: readonly Error[]
@@ -240,6 +246,7 @@ export class Reconciler {
     return located
   }
 
+  /** What has been done so far. */
   get counts(): ReconcilerCounts {
     return { ...this.#counts }
   }
@@ -256,6 +263,7 @@ export class Reconciler {
     this.#release()
   }
 
+  /** Does what `close` does. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
