@@ -9,6 +9,7 @@ export type {
   DataplanePlan,
   NodeSettings,
   ProgrammedService,
+  ProgrammedServer,
   ServerStatistics,
   ServiceStatistics,
 } from './dataplane.js'

@@ -61,7 +61,7 @@ export interface ChainRules {
   readonly rules: readonly Expressions[]
 }
 
-export const rejectChain = 'reject'
+export const rejectChain = 'refuse'
 
 /** The profile's chain and those that it goes on to. The first one is its own. */
 export function chainsOf(profile: Profile, settings: RulesetSettings): ChainRules[] {
