@@ -279,3 +279,46 @@ t.test('a plan says in nft what a change will do, and does nothing', async (t) =
   await dataplane.apply({ upserted: [service([server(a), server(b)])], deleted: [] })
   t.same(new Set(await ask(client, clusterAddress.ipv4, 20)), new Set(['a', 'b']))
 })
+
+t.test('a table of another layout is replaced without a gap', async (t) => {
+  const { hosts, open } = await network(t)
+  const { client, node, a, b } = hosts
+  const services = [service([server(a), server(b)])]
+  const first = await open()
+  await first.synchronize(services)
+  const nftables = await Nftables.open({ netns: node.netns })
+  t.teardown(() => nftables.close())
+  // Requests that come one after the other meanwhile, and a connection that was there before.
+  const held = await client.connect({ address: clusterAddress.ipv4, port: 80 })
+  t.teardown(() => held.destroy())
+  let isOver = false
+  let answered = 0
+  const load = (async () => {
+    while (!isOver) answered += (await ask(client, clusterAddress.ipv4)).length
+  })()
+  for (const comment of ['virtual services, layout 0', 'virtual services, layout 999']) {
+    // The table of a release that is older or newer: another comment, and nothing of what we know in it.
+    const table = { family: 'inet', name: 'viaduct' } as const
+    const found = await nftables.ruleset({ family: 'inet', table: 'viaduct' })
+    const transaction = nftables
+      .transaction()
+      .delete('table', table)
+      .add('table', { ...table, comment })
+    for (const set of found.sets) if (set.name !== 'affinity6') transaction.add('set', set)
+    for (const chain of found.chains) transaction.add('chain', chain)
+    for (const elements of found.elements) transaction.add('elements', elements)
+    for (const rule of found.rules) transaction.add('rule', rule)
+    await transaction.commit()
+    const next = await open()
+    t.ok((await next.synchronize(services)).writes > 0)
+    const before = answered
+    while (answered < before + 5) await new Promise((resolve) => setImmediate(resolve))
+    t.match(await nftables.tables(), [{ name: 'viaduct', comment: 'virtual services, layout 1' }])
+    t.equal((await next.synchronize(services)).writes, 0)
+  }
+  isOver = true
+  await load
+  held.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  const [answer] = (await once(held, 'data', { signal: AbortSignal.timeout(5000) })) as [Buffer]
+  t.match(String(answer), /^HTTP\/1.1 200/)
+})
