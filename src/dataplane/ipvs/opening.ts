@@ -1,0 +1,86 @@
+/** What there is to work with, and what there is not. */
+import { release } from 'node:os'
+import { Conntrack } from '../../conntrack/index.js'
+import { isKernelError, isUnsupportedError } from '../../errors/index.js'
+import type { Condition } from '../../model/index.js'
+import { Nftables } from '../../nftables/index.js'
+import type { Rtnetlink } from '../../rtnetlink/index.js'
+import { moduleState, readModuleFacts } from '../../ipvs/modules.js'
+import { schedulers } from '../../ipvs/index.js'
+import type { Settings } from './settings.js'
+import { readSysctl } from './sysctls.js'
+
+/** Undefined where the kernel has no nf_tables, or none with tables of family inet: services are served without them. */
+export async function openTables(
+  { netns, name: table }: Settings,
+  missing: Condition[],
+): Promise<Nftables | undefined> {
+  let nftables: Nftables | undefined
+  try {
+    nftables = await Nftables.open({ netns })
+    // Nothing is changed by it. The family's module is loaded.
+    await nftables.transaction().add('table', { family: 'inet', name: table }).check()
+    return nftables
+  } catch (error) {
+    nftables?.close()
+    if (isKernelError(error, 'EPERM')) throw error
+    missing.push({
+      reason: 'NoNftables',
+      message: `Without nf_tables (${(error as Error).message}) nobody is masqueraded, no clients are refused or kept out, and node ports and addresses of the node are not served: load the module nf_tables and nft's of family inet`,
+    })
+    return undefined
+  }
+}
+
+export async function openConntrack(
+  { netns }: Settings,
+  missing: Condition[],
+): Promise<Conntrack | undefined> {
+  try {
+    return await Conntrack.open({ netns })
+  } catch (error) {
+    if (!isUnsupportedError(error)) throw error
+    missing.push({
+      reason: 'NoConntrack',
+      message: `UDP flows go on to servers that are gone until they pause: ${error.message}`,
+    })
+    return undefined
+  }
+}
+
+/** Schedulers that this kernel may have: those of which it is known that it has not are left out. */
+export function availableSchedulers(): string[] {
+  const facts = readModuleFacts(release())
+  return Object.keys(schedulers).filter((name) => {
+    return moduleState(`ip_vs_${name}`, `CONFIG_IP_VS_${name.toUpperCase()}`, facts) !== 'absent'
+  })
+}
+
+/** IPv6 is not switched on here: a host that forwards takes no router's word any more (accept_ra), and may lose its route. */
+export function forwardingOf({ netns }: Settings): Condition[] {
+  if (readSysctl('net.ipv6.conf.all.forwarding', netns) !== '0') return []
+  return [
+    {
+      reason: 'NoForwarding',
+      message:
+        'IPv6 is not forwarded here, so answers of servers do not come back: set net.ipv6.conf.all.forwarding to 1 (and accept_ra of interfaces that need a router to 2)',
+    },
+  ]
+}
+
+/** Interfaces that others have for addresses of IPVS. */
+const owners: Readonly<Record<string, string>> = {
+  'kube-ipvs0': 'kube-proxy in its IPVS mode',
+  'kube-dummy-if': 'kube-router',
+}
+
+/** Others that write into the same IPVS tables. Their services are left as they are; that they leave ours is theirs to say. */
+export async function otherOwners({ links }: Rtnetlink): Promise<Condition[]> {
+  const names = new Set((await links.list()).map(({ name }) => name))
+  return Object.entries(owners)
+    .filter(([name]) => names.has(name))
+    .map(([name, owner]) => ({
+      reason: 'OtherOwner',
+      message: `${owner} works here, too (its interface ${name} is there), and deletes services of IPVS that are not its own: stop it and remove what it has left, or use the nftables dataplane`,
+    }))
+}
