@@ -18,6 +18,8 @@ const onEveryKernel = /\/(nftables(-builder|-objects|-packets|-since)?|conntrack
 
 /** In user-mode Linux code runs natively: the tests that put servers under load have four times as much there. */
 const underLoad = /\/drain\.test\.js$/
+/** It has no nf_tables: what a dataplane does without is seen there. */
+const withoutTables = /\/dataplane-ipvs-alone\.test\.js$/
 
 const hostTimeoutSeconds = 300
 /** An emulated kernel takes five minutes, on a machine that has nothing else to do. */
@@ -41,7 +43,7 @@ export async function test({ only = parts, kernels, grep } = {}) {
   if (only.includes('lab')) {
     const { checkSchedule, runLabTests } = await import('./test/lab.mjs')
     const files = await compiledTests('lab')
-    const ofLoad = files.filter((file) => underLoad.test(file))
+    const ofLoad = files.filter((file) => underLoad.test(file) || withoutTables.test(file))
     const ofKernel = (await compiledTests('kernel')).filter((file) => onEveryKernel.test(file))
     const ofUml = kernels === undefined ? ofLoad : files
     const filesOf = (kernel) => (kernel === 'uml' ? ofUml : [...files, ...ofKernel])

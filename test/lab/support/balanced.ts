@@ -87,7 +87,8 @@ export function server6(name: string): DestinationInput {
 }
 
 export function nameOf({ address }: { readonly address: string }): string {
-  return Object.keys(addresses).find((name) => addresses[name] === address) ?? address
+  const isName = (name: string): boolean => address === addresses[name] || address === addresses6[name]
+  return Object.keys(addresses).find(isName) ?? address
 }
 
 /** A TCP connection, and who has it. */
