@@ -296,7 +296,7 @@ t.test('a table of another layout is replaced without a gap', async (t) => {
   const load = (async () => {
     while (!isOver) answered += (await ask(client, clusterAddress.ipv4)).length
   })()
-  for (const comment of ['virtual services, layout 0', 'virtual services, layout 999']) {
+  for (const comment of ['viaduct nftables, layout 0', 'viaduct nftables, layout 999']) {
     // The table of a release that is older or newer: another comment, and nothing of what we know in it.
     const table = { family: 'inet', name: 'viaduct' } as const
     const found = await nftables.ruleset({ family: 'inet', table: 'viaduct' })
@@ -313,7 +313,7 @@ t.test('a table of another layout is replaced without a gap', async (t) => {
     t.ok((await next.synchronize(services)).writes > 0)
     const before = answered
     while (answered < before + 5) await new Promise((resolve) => setImmediate(resolve))
-    t.match(await nftables.tables(), [{ name: 'viaduct', comment: 'virtual services, layout 1' }])
+    t.match(await nftables.tables(), [{ name: 'viaduct', comment: 'viaduct nftables, layout 1' }])
     t.equal((await next.synchronize(services)).writes, 0)
   }
   isOver = true

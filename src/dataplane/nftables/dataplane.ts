@@ -1,6 +1,6 @@
 /** Virtual services on nf_tables. */
 import { Conntrack } from '../../conntrack/index.js'
-import { isBatchError, isKernelError, ValidationError } from '../../errors/index.js'
+import { isBatchError, isKernelError, UnsupportedError, ValidationError } from '../../errors/index.js'
 import type { Condition, ServiceChange, VirtualService } from '../../model/index.js'
 import {
   type Inputs,
@@ -36,7 +36,8 @@ import { statisticsOf } from './statistics.js'
 
 /**
  * `transport` opens what stands in for the addon's sockets of NETLINK_NETFILTER.
- * @throws KernelError if the kernel has no nf_tables; ValidationError for settings that are none
+ * @throws UnsupportedError if the kernel has no nf_tables, or no tables of family inet; ValidationError for settings that are
+ * none
  */
 export async function openNftablesDataplane(
   options: DataplaneOptions = {},
@@ -45,8 +46,31 @@ export async function openNftablesDataplane(
   const addresses = options.node?.addresses ?? (await ownAddresses(options))
   const settings = settingsOf(options, addresses)
   const nftables = await Nftables.open({ netns: options.netns, transport: transport?.() })
+  try {
+    await checkFamily(nftables, settings)
+  } catch (error) {
+    nftables.close()
+    throw error
+  }
   return new NftablesDataplane(nftables, settings, options, transport)
 }
+
+/** Tables of family inet are a part of the kernel of their own (CONFIG_NF_TABLES_INET). */
+async function checkFamily(nftables: Nftables, { name }: RulesetSettings): Promise<void> {
+  const family = 'inet'
+  if ((await nftables.tables({ family })).length > 0) return
+  try {
+    // Nothing is changed by it.
+    await nftables.transaction().add('table', { family, name }).check()
+  } catch (error) {
+    const failures: readonly { readonly error: Error }[] = isBatchError(error)
+      ? error.failures
+      : [{ error: error as Error }]
+    if (!failures.some((failure) => lacking.some((code) => isKernelError(failure.error, code)))) throw error
+    throw new UnsupportedError('nf_tables of family inet', 'CONFIG_NF_TABLES_INET', { cause: error })
+  }
+}
+const lacking = ['EAFNOSUPPORT', 'EOPNOTSUPP', 'ENOENT'] as const
 
 /** Those of interfaces that others reach, in the kernel's order. */
 async function ownAddresses({ netns }: DataplaneOptions): Promise<string[]> {

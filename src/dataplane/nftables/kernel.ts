@@ -9,7 +9,7 @@ import { type BaseChain, baseChains } from './base.js'
 
 /** Goes up whenever older rules would not do: a table of another layout is replaced in one transaction. */
 const layout = 1
-const commentStart = 'virtual services, layout '
+const commentStart = 'viaduct nftables, layout '
 export const tableComment = `${commentStart}${layout}`
 
 /** A table of ours, of this layout. */
