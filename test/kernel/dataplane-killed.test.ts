@@ -1,0 +1,200 @@
+/**
+ * The process is killed at every message of a change, one after the other. Whatever it had done, connections go on, packets
+ * go to servers of before or of after; and the next start makes it what was wanted.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import t, { type Test } from 'tap'
+import { openNftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
+import type { VirtualService } from '../../src/model/index.js'
+import { Nftables } from '../../src/nftables/index.js'
+import { NetworkNamespace } from '../../src/net/index.js'
+import type { Host } from '../../src/testing/index.js'
+import { contentOf, difference } from './support/content.js'
+import { type Killed, killedProcess } from './support/killed-process.js'
+import { ask, clusterAddress, server, serviceNetwork, virtualService } from './services-network.js'
+
+const steadyAddress = '172.30.0.20'
+const mostSends = 200
+
+interface Situation {
+  readonly before: readonly VirtualService[] | undefined
+  readonly upserted: readonly VirtualService[]
+  readonly deleted: readonly string[]
+  /** What new connections of the client may meet at any time. */
+  readonly check?: ((when: 'between' | 'after') => Promise<void>) | undefined
+  /** Something that is under way before each round. */
+  readonly begin?: (() => Promise<void>) | undefined
+}
+
+/** A connection that was there before all, through a service that does not change. */
+async function steady(t: Test, hosts: Record<'client' | 'node' | 'a', Host>) {
+  await hosts.a.serveTcp((socket) => socket.pipe(socket), { port: 7000 })
+  const service = virtualService([server(hosts.a, 'ipv4', { port: 7000 })], {
+    name: 'steady',
+    frontends: [{ kind: 'cluster', address: steadyAddress, port: 7 }],
+  })
+  const dataplane = await openNftablesDataplane({ netns: hosts.node.netns })
+  await dataplane.synchronize([service])
+  const socket = await hosts.client.connect({ address: steadyAddress, port: 7 })
+  t.teardown(() => socket.destroy())
+  const echo = async (): Promise<void> => {
+    const answered = once(socket, 'data', { signal: AbortSignal.timeout(10_000) })
+    socket.write('x')
+    await answered
+  }
+  await echo()
+  await dataplane.teardown()
+  return { service, echo }
+}
+
+/** Somebody else translates, too: where nobody does, nothing is tracked, and no connection can go on. */
+async function keepTranslating(t: Test, node: Host): Promise<void> {
+  const nftables = await Nftables.open({ netns: node.netns })
+  t.teardown(() => nftables.close())
+  const transaction = nftables.transaction().add('table', { family: 'inet', name: 'other' })
+  for (const [hook, priority] of [
+    ['prerouting', -99],
+    ['postrouting', 101],
+  ] as const) {
+    transaction.add('chain', { family: 'inet', table: 'other', name: hook, type: 'nat', hook, priority })
+    const expressions = [{ name: 'ct', key: 'state', destinationRegister: 8 }] as const
+    transaction.add('rule', { family: 'inet', table: 'other', chain: hook, expressions })
+  }
+  await transaction.commit()
+}
+
+async function network(t: Test) {
+  const { hosts } = await serviceNetwork(t)
+  const fresh = NetworkNamespace.create()
+  t.teardown(() => fresh.close())
+  await keepTranslating(t, hosts.node)
+  const { service, echo } = await steady(t, hosts)
+  const node = { addresses: [hosts.node.address] }
+
+  /** What the table has if it is made at once. */
+  const contentOfFresh = async (services: readonly VirtualService[]): Promise<string[]> => {
+    const dataplane = await openNftablesDataplane({ netns: fresh, node })
+    await dataplane.synchronize(services)
+    const content = await contentOf(fresh)
+    await dataplane.teardown()
+    return content
+  }
+
+  const eachSend = async ({ check, begin, ...given }: Situation): Promise<void> => {
+    const before = given.before === undefined ? undefined : [service, ...given.before]
+    const upserted = before === undefined ? [service, ...given.upserted] : given.upserted
+    const killed: Killed = { node, before, upserted, deleted: given.deleted }
+    const after = new Map<string, VirtualService>((before ?? []).map((one) => [one.key, one]))
+    for (const key of given.deleted) after.delete(key)
+    for (const one of upserted) after.set(one.key, one)
+    const wanted = await contentOfFresh([...after.values()])
+    const file = path.join(tmpdir(), `viaduct-killed-${process.pid}.json`)
+    writeFileSync(file, JSON.stringify(killed))
+    t.teardown(() => rmSync(file, { force: true }))
+    let send = 1
+    for (let isOver = false; !isOver; send++) {
+      if (send > mostSends) throw new Error('it does not come to an end')
+      const first = await openNftablesDataplane({ netns: hosts.node.netns, node })
+      await first.synchronize(before ?? [])
+      if (before === undefined) await first.teardown()
+      first.close()
+      await begin?.()
+      const namespace = `/proc/${process.pid}/fd/${hosts.node.netns.fd}`
+      const child = spawn(process.execPath, [killedProcess, namespace, file, String(send)], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      })
+      const [code, signal] = (await once(child, 'exit')) as [number | null, string | null]
+      isOver = code === 0
+      if (!isOver && signal !== 'SIGKILL') throw new Error(`the child ended with ${code ?? signal}`)
+      await echo()
+      await check?.('between')
+      await using dataplane = await openNftablesDataplane({ netns: hosts.node.netns, node })
+      const applied = await dataplane.synchronize(after.values())
+      t.same(difference(await contentOf(hosts.node.netns), wanted), [], `killed before send ${send}`)
+      if (isOver) t.equal(applied.writes, 0, 'nothing was left to be done')
+      await echo()
+      await check?.('after')
+    }
+    t.ok(send > 2, `${send - 2} sends`)
+  }
+  return { hosts, eachSend }
+}
+
+void t.test('the first programming', { timeout: 120_000 }, async (t) => {
+  const { hosts, eachSend } = await network(t)
+  const { client, a, b } = hosts
+  await eachSend({
+    before: undefined,
+    upserted: [virtualService([server(a), server(b)])],
+    deleted: [],
+    check: async (when) => {
+      if (when === 'after') t.match((await ask(client, clusterAddress.ipv4))[0], /^[ab]$/)
+    },
+  })
+})
+
+void t.test('a change that takes new chains', { timeout: 120_000 }, async (t) => {
+  const { hosts, eachSend } = await network(t)
+  const { client, a, b, c } = hosts
+  await eachSend({
+    before: [virtualService([server(a), server(b)])],
+    upserted: [
+      virtualService([server(b), server(c, 'ipv4', { weight: 2 })], { affinitySeconds: 60, scheduler: 'rr' }),
+    ],
+    deleted: [],
+    check: async (when) => {
+      // At every moment there is a whole service: the one of before, or the one of after.
+      t.match((await ask(client, clusterAddress.ipv4))[0], when === 'after' ? /^[bc]$/ : /^[abc]$/)
+    },
+  })
+})
+
+void t.test('flows of datagrams leave the server that is gone', { timeout: 120_000 }, async (t) => {
+  const { hosts, eachSend } = await network(t)
+  const { client, a, b } = hosts
+  for (const host of [a, b]) {
+    await host.serveUdp((_bytes, _from, reply) => reply(Buffer.from(host.name)), { port: 8080 })
+  }
+  const udp = (host: Host): VirtualService => virtualService([server(host)], { protocol: 'udp' })
+  const socket = await client.udp()
+  const answer = async (): Promise<string> => {
+    const answered = once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
+    socket.send('?', 80, clusterAddress.ipv4)
+    return String((await answered)[0])
+  }
+  await eachSend({
+    before: [udp(a)],
+    upserted: [udp(b)],
+    deleted: [],
+    begin: async () => void t.equal(await answer(), 'a'),
+    check: async (when) => {
+      if (when === 'after') t.equal(await answer(), 'b')
+    },
+  })
+})
+
+void t.test('services go, with the chains that nobody needs any more', { timeout: 120_000 }, async (t) => {
+  const { hosts, eachSend } = await network(t)
+  const { client, a } = hosts
+  // Other ports of an address that stays: there clients are refused at once.
+  const before = Array.from({ length: 70 }, (_, index) =>
+    virtualService([server(a)], {
+      name: `s${index}`,
+      affinitySeconds: index + 1,
+      frontends: [{ kind: 'cluster', address: steadyAddress, port: 8000 + index }],
+    }),
+  )
+  await eachSend({
+    before,
+    upserted: [],
+    deleted: before.map(({ key }) => key),
+    begin: async () => void t.same(await ask(client, steadyAddress, 1, 8000), ['a']),
+    check: async (when) => {
+      if (when === 'after') await t.rejects(ask(client, steadyAddress, 1, 8000), { code: 'ECONNREFUSED' })
+    },
+  })
+})
