@@ -35,16 +35,26 @@ export class StaleFlows {
     for (const name of has) {
       if (isSmaller || !had.has(name)) this.#frontends[after!.family].set(name, live)
     }
+    if (before === undefined) return
     const kept = new Set(has)
-    for (const name of before === undefined ? [] : this.#namesOf(before)) {
-      if (kept.has(name)) continue
-      // Somebody else may have it by now.
-      const taken = this.#frontends[before!.family].get(name)
-      if (taken === undefined) this.#frontends[before!.family].set(name, none)
-    }
+    this.#gone(
+      before.family,
+      this.#namesOf(before).filter((name) => !kept.has(name)),
+    )
   }
 
-  #namesOf({ frontends, family }: VirtualService): string[] {
+  /** Frontends that were somebody's: whoever has them now was told of before. */
+  left(service: Pick<VirtualService, 'protocol' | 'family' | 'frontends'>): void {
+    if (service.protocol === 'udp') this.#gone(service.family, this.#namesOf(service))
+  }
+
+  #gone(family: AddressFamily, names: readonly string[]): void {
+    const frontends = this.#frontends[family]
+    // Somebody else may have it by now.
+    for (const name of names) if (!frontends.has(name)) frontends.set(name, none)
+  }
+
+  #namesOf({ frontends, family }: Pick<VirtualService, 'frontends' | 'family'>): string[] {
     const own = this.#nodeAddresses.filter((address) => address.includes(':') === (family === 'ipv6'))
     return frontends.flatMap((frontend) =>
       frontend.kind === 'node-port'

@@ -187,6 +187,10 @@ export class NftablesDataplane implements Dataplane {
         for (const { service } of this.#state?.services.values() ?? []) {
           if (!state.services.has(service.key)) stale.changed(service, undefined)
         }
+        // Of an earlier process the kernel alone knows.
+        if (this.#state === undefined && typeof found.table === 'object') {
+          for (const service of servicesIn(found.table)) stale.left(service)
+        }
         this.#state = state
         this.#doubt = undefined
         await this.#tidy(state)
