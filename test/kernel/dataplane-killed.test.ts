@@ -8,6 +8,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
+import { Conntrack } from '../../src/conntrack/index.js'
 import { openNftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
 import type { VirtualService } from '../../src/model/index.js'
 import { Nftables } from '../../src/nftables/index.js'
@@ -197,4 +198,32 @@ void t.test('services go, with the chains that nobody needs any more', { timeout
       if (when === 'after') await t.rejects(ask(client, steadyAddress, 1, 8000), { code: 'ECONNREFUSED' })
     },
   })
+})
+
+void t.test('flows of a service that was deleted while no process ran end, too', async (t) => {
+  const { hosts } = await serviceNetwork(t)
+  const { client, node, a } = hosts
+  await a.serveUdp((_bytes, _from, reply) => reply(Buffer.from('a')), { port: 8080 })
+  const frontends = [{ kind: 'cluster', address: steadyAddress, port: 53 }] as const
+  const steady = virtualService([server(a)], { name: 'steady', protocol: 'udp', frontends })
+  const first = await openNftablesDataplane({ netns: node.netns })
+  await first.synchronize([virtualService([server(a)], { protocol: 'udp' }), steady])
+  const socket = await client.udp()
+  for (const [port, address] of [
+    [80, clusterAddress.ipv4],
+    [53, steadyAddress],
+  ] as const) {
+    const answered = once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
+    socket.send('?', port, address)
+    await answered
+  }
+  first.close()
+  await using dataplane = await openNftablesDataplane({ netns: node.netns })
+  await dataplane.synchronize([steady])
+  await using conntrack = await Conntrack.open({ netns: node.netns })
+  const flows = await conntrack.list({ family: 'ipv4', protocol: 'udp' })
+  t.same(
+    flows.map(({ original }) => original.destination),
+    [steadyAddress],
+  )
 })
