@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
@@ -60,6 +61,8 @@ export class Host {
     this.interfaces = planned.interfaces
     this.netns = netns
     this.rtnetlink = rtnetlink
+    // As many as there are connections being made at once.
+    setMaxListeners(0, this.#closing.signal)
   }
 
   /** IPv4 address of its first link. */

@@ -11,11 +11,11 @@ import t, { type Test } from 'tap'
 import { Conntrack } from '../../src/conntrack/index.js'
 import { openNftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
 import type { VirtualService } from '../../src/model/index.js'
-import { Nftables } from '../../src/nftables/index.js'
 import { NetworkNamespace } from '../../src/net/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { contentOf, difference } from './support/content.js'
 import { type Killed, killedProcess } from './support/killed-process.js'
+import { keepTranslating } from './support/keep-translating.js'
 import { ask, clusterAddress, server, serviceNetwork, virtualService } from './services-network.js'
 
 const steadyAddress = '172.30.0.20'
@@ -50,22 +50,6 @@ async function steady(t: Test, hosts: Record<'client' | 'node' | 'a', Host>) {
   await echo()
   await dataplane.teardown()
   return { service, echo }
-}
-
-/** Somebody else translates, too: where nobody does, nothing is tracked, and no connection can go on. */
-async function keepTranslating(t: Test, node: Host): Promise<void> {
-  const nftables = await Nftables.open({ netns: node.netns })
-  t.teardown(() => nftables.close())
-  const transaction = nftables.transaction().add('table', { family: 'inet', name: 'other' })
-  for (const [hook, priority] of [
-    ['prerouting', -99],
-    ['postrouting', 101],
-  ] as const) {
-    transaction.add('chain', { family: 'inet', table: 'other', name: hook, type: 'nat', hook, priority })
-    const expressions = [{ name: 'ct', key: 'state', destinationRegister: 8 }] as const
-    transaction.add('rule', { family: 'inet', table: 'other', chain: hook, expressions })
-  }
-  await transaction.commit()
 }
 
 async function network(t: Test) {
