@@ -29,6 +29,8 @@ export function recorder(netns: Place): Transport & { begin(file: string): void;
       keep(request, length, kind)
       return socket.exchange(request, length, kind, ...given)
     },
+    subscribe: socket.subscribe?.bind(socket),
+    portId: socket.portId,
     close: () => socket.close(),
     begin: (path) => void (file = openSync(path, 'w', 0o600)),
     end: () => {

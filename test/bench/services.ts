@@ -1,0 +1,73 @@
+/**
+ * `npm run bench -- services [--json | --markdown] [--runs N] [--services N] [--changes N]`: how fast Kubernetes' objects
+ * become services in the kernel, from nothing, after a restart and one change at a time; what memory that takes; and what
+ * packets need through them. On nftables, as root, on the running kernel, in namespaces.
+ *
+ * Exit status: 0, 1 if a run was void (an error, services that are not whole, packets that do not arrive), 2 for wrong usage.
+ * Targets that are not reached are marked.
+ */
+import { parseArgs } from 'node:util'
+import { requires } from '../../src/testing/index.js'
+import { compile } from './processes.js'
+import {
+  ensurePackages,
+  inFolder,
+  machine,
+  numberOf,
+  type Print,
+  printOf,
+  printOptions,
+  runProgram,
+} from './program.js'
+import { markdown, type Results, text } from './services/report.js'
+import { measureAll } from './services/runs.js'
+import { targetsOf } from './services/targets.js'
+
+const usage = 'Usage: npm run bench -- services [--json | --markdown] [--runs N] [--services N] [--changes N]'
+
+interface Options {
+  readonly print: Print
+  readonly runs: number
+  readonly services: number
+  readonly changes: number
+}
+
+function optionsOf(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      ...printOptions,
+      services: { type: 'string', default: '10000' },
+      changes: { type: 'string', default: '100' },
+    },
+  })
+  return {
+    print: printOf(values),
+    runs: numberOf(values, 'runs', 100),
+    services: numberOf(values, 'services', 500_000),
+    changes: numberOf(values, 'changes', 10_000),
+  }
+}
+
+async function measure({ runs, services, changes }: Options): Promise<Results> {
+  const lacking = requires({ sandbox: true })
+  if (lacking !== undefined) throw new Error(lacking)
+  await ensurePackages(['gcc', 'util-linux'], 'compare with C programs')
+  return inFolder('services', async (folder) => {
+    const [peer, packets] = [`${folder}/peer`, `${folder}/packets`]
+    await compile('nftables/peer.c', peer)
+    await compile('services/packets.c', packets)
+    const about = machine()
+    const figures = await measureAll({ runs, services, changes, peer, packets, folder })
+    return { machine: about, loadAverage: machine().loadAverage, runs, services, figures }
+  })
+}
+
+process.exitCode = await runProgram({
+  usage,
+  options: optionsOf,
+  measure,
+  targets: targetsOf,
+  text,
+  markdown,
+})
