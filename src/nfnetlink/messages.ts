@@ -37,6 +37,8 @@ export interface NetfilterMessage extends Target {
   readonly family: NetfilterFamily
   readonly table: AttributeTable
   readonly record: object
+  /** The record was written and is not asked for again: what was made for it alone can be let go. */
+  written?(): void
   /** What a ValidationError's path begins with, before what `pathOf` makes of the rest. */
   readonly path?: string | undefined
 }
@@ -254,6 +256,7 @@ class MessageRequest implements Request {
       throw new ValidationError(path === undefined ? inner : `${path}.${inner}`, error.value, error.expected)
     }
     writer.endMessage(start)
+    this.#message.written?.()
   }
 }
 

@@ -418,7 +418,11 @@ export const kinds: { readonly [K in KindName]: Kind<K> } = {
       if (elements === undefined) return { table, set, setId }
       const list: object[] = []
       for (const element of elements) {
-        list.push(withUserData('element', element, () => `elements[${list.length}].comment`))
+        list.push(
+          element.comment === undefined
+            ? element
+            : withUserData('element', element, () => `elements[${list.length}].comment`),
+        )
       }
       return { table, set, setId, elements: list }
     },

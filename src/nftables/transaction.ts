@@ -469,7 +469,7 @@ class OperationMessage implements NetfilterMessage {
   readonly #operation: Operation
   readonly #echo: boolean
   /** Of elements: some of them, and which of all is the first. */
-  readonly #part: readonly ElementInput[] | undefined
+  #part: readonly ElementInput[] | undefined
   readonly #first: number
 
   constructor(
@@ -531,6 +531,11 @@ class OperationMessage implements NetfilterMessage {
     return this.#kind.record(handle === undefined ? object : { ...object, handle: undefined })
   }
 
+  /** Of many elements there are many parts: kept until the kernel's answer, they outlive what they were made for. */
+  written(): void {
+    if (this.#part !== undefined) this.#part = noElements
+  }
+
   /** Where the operation stands among the caller's. */
   get path(): string {
     return `operations[${this.#number}].${this.#operation.kind}`
@@ -546,6 +551,8 @@ class OperationMessage implements NetfilterMessage {
     return this.#operation.kind === 'elements' ? elementHint(acknowledged) : undefined
   }
 }
+
+const noElements: readonly ElementInput[] = []
 
 function elementHint({ errno }: { readonly errno: number }): string | undefined {
   if (errno !== EEXIST) return undefined
