@@ -30,7 +30,11 @@ export interface TableName {
 const mostAffinities = 1_048_576
 
 /** Sets and maps of one family, by what they are for. `N` words are an address. */
-export function setNames({ suffix }: FamilyWords) {
+export function setNames({ suffix }: FamilyWords): SetNames {
+  return names[suffix]
+}
+
+function namesWith(suffix: FamilyWords['suffix']) {
   return {
     /** `daddr . l4proto . dport` → `0 . profile . id`. */
     services: `services${suffix}`,
@@ -55,7 +59,9 @@ export function setNames({ suffix }: FamilyWords) {
     nodePortAddresses: `node-port-addresses${suffix}`,
   } as const
 }
-export type SetNames = ReturnType<typeof setNames>
+export type SetNames = ReturnType<typeof namesWith>
+
+const names = { 4: namesWith('4'), 6: namesWith('6') }
 
 /** `profile` → a chain, or a verdict. */
 export const profilesMap = 'profiles'
