@@ -18,12 +18,21 @@ const none = new Uint8Array()
 function isSame(one: ElementInput, other: ElementInput): boolean {
   const [data, with_] = [one.data, other.data]
   if (data === undefined || with_ === undefined) return data === with_
-  if (data instanceof Uint8Array) {
-    if (!(with_ instanceof Uint8Array) || data.length !== with_.length) return false
-    for (let index = 0; index < data.length; index++) if (data[index] !== with_[index]) return false
-    return true
-  }
+  if (data instanceof Uint8Array) return with_ instanceof Uint8Array && areEqual(data, with_)
   return !(with_ instanceof Uint8Array) && data.code === with_.code && data.chain === with_.chain
+}
+
+/** As `keyOf`, of elements without an end. */
+function hasSameKey(one: ElementInput, other: ElementInput): boolean {
+  if (one.key === undefined || other.key === undefined) return false
+  const isPlain = ({ keyEnd, flags }: ElementInput): boolean => keyEnd === undefined && flags === undefined
+  return isPlain(one) && isPlain(other) && areEqual(one.key, other.key)
+}
+
+function areEqual(one: Uint8Array, other: Uint8Array): boolean {
+  if (one.length !== other.length) return false
+  for (let index = 0; index < one.length; index++) if (one[index] !== other[index]) return false
+  return true
 }
 
 /** What is deleted and added, set by set. Deletions come first: an element takes another's place within a transaction. */
@@ -33,19 +42,29 @@ export class ElementChanges {
 
   /** From elements that are to those that are to be. */
   change(set: string, before: Iterable<ElementInput>, after: Iterable<ElementInput>): void {
-    const left = new Map<string, ElementInput>()
-    for (const element of before) left.set(keyOf(element), element)
     const gone: ElementInput[] = []
     const made: ElementInput[] = []
-    for (const element of after) {
-      const key = keyOf(element)
-      const there = left.get(key)
+    const olds = before[Symbol.iterator]()
+    const news = after[Symbol.iterator]()
+    let [old, now] = [olds.next(), news.next()]
+    // A service that has changed mostly has the same keys in the same places: nothing has to be looked for.
+    for (; old.done !== true && now.done !== true; old = olds.next(), now = news.next()) {
+      if (!hasSameKey(old.value, now.value)) break
+      if (isSame(old.value, now.value)) continue
+      gone.push(nameOf(old.value))
+      made.push(now.value)
+    }
+    const left = new Map<string, ElementInput>()
+    for (; old.done !== true; old = olds.next()) left.set(keyOf(old.value), old.value)
+    for (; now.done !== true; now = news.next()) {
+      const key = left.size === 0 ? undefined : keyOf(now.value)
+      const there = key === undefined ? undefined : left.get(key)
       if (there !== undefined) {
-        left.delete(key)
-        if (isSame(there, element)) continue
+        left.delete(key!)
+        if (isSame(there, now.value)) continue
         gone.push(nameOf(there))
       }
-      made.push(element)
+      made.push(now.value)
     }
     for (const element of left.values()) gone.push(nameOf(element))
     if (gone.length > 0) this.#deleted.push([set, gone])
