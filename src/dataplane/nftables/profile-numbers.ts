@@ -14,6 +14,8 @@ export class ProfileNumbers {
   readonly #settings: RulesetSettings
   readonly #byName = new Map<string, NumberedProfile>()
   readonly #byNumber = new Map<number, NumberedProfile>()
+  /** Asked for after every change: there may be as many profiles as services. */
+  readonly #idle = new Set<NumberedProfile>()
   /** Numbers that are in the kernel for chains of a name. */
   readonly #adopted: ReadonlyMap<string, number>
   #next = 1
@@ -35,6 +37,7 @@ export class ProfileNumbers {
     this.#byName.set(name, made)
     this.#byNumber.set(number, made)
     this.#fresh.push(made)
+    this.#idle.add(made)
     return number
   }
 
@@ -46,19 +49,23 @@ export class ProfileNumbers {
   }
 
   use(number: number, by: 1 | -1): void {
-    this.#byNumber.get(number)!.uses += by
+    const profile = this.#byNumber.get(number)!
+    profile.uses += by
+    if (profile.uses === 0) this.#idle.add(profile)
+    else this.#idle.delete(profile)
   }
 
   all(): Iterable<NumberedProfile> {
     return this.#byName.values()
   }
 
-  idle(): NumberedProfile[] {
-    return [...this.#byName.values()].filter(({ uses }) => uses === 0)
+  get idle(): ReadonlySet<NumberedProfile> {
+    return this.#idle
   }
 
-  forget({ name, number }: NumberedProfile): void {
-    this.#byName.delete(name)
-    this.#byNumber.delete(number)
+  forget(profile: NumberedProfile): void {
+    this.#byName.delete(profile.name)
+    this.#byNumber.delete(profile.number)
+    this.#idle.delete(profile)
   }
 }

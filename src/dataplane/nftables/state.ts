@@ -201,8 +201,8 @@ export class State {
 
   /** What can be tidied up, if it is worth a transaction. */
   tidy(transaction: Transaction): void {
-    const idle = this.profiles.idle()
-    if (idle.length > mostIdleProfiles) {
+    if (this.profiles.idle.size > mostIdleProfiles) {
+      const idle = [...this.profiles.idle]
       transaction.delete('elements', {
         ...this.#table,
         set: profilesMap,
