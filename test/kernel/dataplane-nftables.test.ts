@@ -79,6 +79,26 @@ t.test('a restart adopts what is there and writes nothing; nft lists it', async 
   t.same(await nftables.tables(), [])
 })
 
+t.test('a restart where somebody took away a slot puts that one back', async (t) => {
+  const { hosts, open } = await network(t)
+  const { client, node, a, b } = hosts
+  const services = [service([server(a), server(b)])]
+  await (await open()).synchronize(services)
+  const nftables = await Nftables.open({ netns: node.netns })
+  t.teardown(() => nftables.close())
+  const table = { family: 'inet', table: 'viaduct' } as const
+  const slots = (await nftables.elements({ ...table, name: 'backends4' })).elements
+  // Slot 0: what is left has a hole.
+  const { key } = slots.find(({ key }) => key!.subarray(4).every((byte) => byte === 0))!
+  await nftables
+    .transaction()
+    .delete('elements', { ...table, set: 'backends4', elements: [{ key }] })
+    .commit()
+  const { writes, failures } = await (await open()).synchronize(services)
+  t.same([writes, failures.size], [1, 0])
+  t.same([...new Set(await ask(client, clusterAddress.ipv4, 20))].sort(), ['a', 'b'])
+})
+
 t.test('a node port, with the node in between; and a server that reaches itself', async (t) => {
   const { hosts, open, peers } = await network(t)
   const { client, node, a } = hosts

@@ -466,8 +466,9 @@ function putRules(
 class KnownServices {
   readonly nextId: number
   readonly #idByFrontend = new Map<string, number>()
-  readonly #slots = new Map<number, RealServer[]>()
-  readonly #localSlots = new Map<number, RealServer[]>()
+  /** As the kernel has them: what servers they are is read where it is asked for, and need not be kept. */
+  readonly #slots = new Map<number, Uint8Array[]>()
+  readonly #localSlots = new Map<number, Uint8Array[]>()
   readonly #taken = new Set<number>()
 
   /** What those have that are known, others do not get. */
@@ -494,7 +495,7 @@ class KnownServices {
         if (at > 1_000_000) continue
         let list = slots.get(id)
         if (list === undefined) slots.set(id, (list = []))
-        list[at] = serverOf(words, data)
+        list[at] = data
       }
     }
     this.nextId = most + 1
@@ -514,7 +515,9 @@ class KnownServices {
       const id = this.#idByFrontend.get(`${set} ${keyOf({ key })}`)
       if (id === undefined || this.#taken.has(id)) continue
       this.#taken.add(id)
-      return { id, cluster: this.#slots.get(id) ?? [], local: this.#localSlots.get(id) ?? [] }
+      const serversIn = (slots: ReadonlyMap<number, readonly Uint8Array[]>): RealServer[] =>
+        slots.get(id)?.map((data) => serverOf(words, data)) ?? []
+      return { id, cluster: serversIn(this.#slots), local: serversIn(this.#localSlots) }
     }
     return undefined
   }

@@ -22,7 +22,7 @@ export function slotsOf(
   }
   const counts = countsOf(servers)
   const total = counts.reduce((sum, count) => sum + count, 0)
-  if (previous.length === 0 && total === servers.length) return servers
+  if (total === servers.length && (previous.length === 0 || haveTheirSlots(servers, previous))) return servers
   return keepingSlots(servers, counts, total, previous)
 }
 
@@ -46,6 +46,17 @@ function greatestCommonDivisor(one: number, other: number): number {
   return one
 }
 
+/** Whether each one has one slot, in the servers' own order. */
+function haveTheirSlots(servers: readonly RealServer[], previous: readonly RealServer[]): boolean {
+  return (
+    servers.length === previous.length &&
+    servers.every(({ address, port }, slot) => {
+      const before = previous[slot]
+      return before?.address === address && before.port === port
+    })
+  )
+}
+
 /** Who has a slot keeps it as far as it may have so many; what is left over at the end fills the holes. */
 function keepingSlots(
   servers: readonly RealServer[],
@@ -57,7 +68,8 @@ function keepingSlots(
   for (const [index, server] of servers.entries()) due.set(nameOf(server), { server, left: counts[index]! })
   const slots = new Array<RealServer | undefined>(total).fill(undefined)
   for (let slot = 0; slot < Math.min(total, previous.length); slot++) {
-    const wanted = due.get(nameOf(previous[slot]!))
+    const before = previous[slot]
+    const wanted = before === undefined ? undefined : due.get(nameOf(before))
     if (wanted === undefined || wanted.left === 0) continue
     slots[slot] = wanted.server
     wanted.left--
