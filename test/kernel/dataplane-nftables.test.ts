@@ -4,8 +4,9 @@ import { once } from 'node:events'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { Conntrack } from '../../src/conntrack/index.js'
-import type { NodeSettings } from '../../src/dataplane/index.js'
+import { type NodeSettings, openDataplane } from '../../src/dataplane/index.js'
 import { openNftablesDataplane, type NftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
+import { NetworkNamespace } from '../../src/net/index.js'
 import { Nftables } from '../../src/nftables/index.js'
 import { nftIn } from './nft.js'
 import { ask, clusterAddress, server, serviceNetwork, virtualService as service } from './services-network.js'
@@ -341,4 +342,16 @@ t.test('a table of another layout is replaced without a gap', async (t) => {
   held.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
   const [answer] = (await once(held, 'data', { signal: AbortSignal.timeout(5000) })) as [Buffer]
   t.match(String(answer), /^HTTP\/1.1 200/)
+})
+
+t.test('auto takes nftables where the kernel has it, and says so', async (t) => {
+  const netns = NetworkNamespace.create()
+  t.teardown(() => netns.close())
+  const dataplane = await openDataplane({ netns })
+  t.teardown(() => dataplane.close())
+  t.equal(dataplane.kind, 'nftables')
+  t.equal(dataplane.chosenBecause, 'the kernel has nf_tables, with tables of family inet')
+  await t.rejects(openDataplane({ kind: 'ebpf' as 'auto', netns }), {
+    message: /kind: expected nftables, ipvs or auto/,
+  })
 })

@@ -1,4 +1,5 @@
 /** The dataplane of IPVS on a kernel without nf_tables: what it serves then, and what it says of the rest. */
+import { openDataplane } from '../../src/dataplane/index.js'
 import { openIpvsDataplane } from '../../src/dataplane/ipvs/index.js'
 import { Ipvs } from '../../src/index.js'
 import { Nftables } from '../../src/nftables/index.js'
@@ -24,8 +25,11 @@ ipvsTest('without nf_tables addresses are served, and what is missing is told', 
   await using ipvs = await Ipvs.open({ netns: director.netns })
   const foreign = { protocol: 'tcp', address: '10.96.0.50', port: 80 } as const
   await ipvs.createService({ ...foreign, scheduler: 'rr' })
-  const first = await openIpvsDataplane(options)
   const isAlone = !(await hasTables(options))
+  // Where nf_tables are missing IPVS is what auto takes.
+  const first = isAlone ? await openDataplane(options) : await openIpvsDataplane(options)
+  if (isAlone) t.match(first.chosenBecause, /^nf_tables cannot be used here: /)
+  t.equal(first.kind, 'ipvs')
   t.equal(
     first.capabilities.missing.some(({ reason }) => reason === 'NoNftables'),
     isAlone,
