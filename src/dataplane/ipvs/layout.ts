@@ -217,7 +217,7 @@ function concealRules(words: FamilyWords, { masqueradeAll, clusterRanges }: Rule
       { name: 'immediate', destinationRegister: word(0), data: hostNumber(0) },
       packetMark('sourceRegister', 0),
     ],
-    ...(masqueradeAll ? [[...findService(words), masquerade]] : []),
+    ...(masqueradeAll ? [[...has(words, trait.masqueradeOutside), masquerade]] : []),
     [...has(words, trait.masquerade), masquerade],
     ...(clusterRanges.length > 0 ? [[...isNoPod, ...has(words, trait.masqueradeOutside), masquerade]] : []),
     // The node's own connections come from the virtual address itself, to which the route is the local one.
