@@ -91,8 +91,12 @@ export async function underLoad(t: Test, milliseconds: number): Promise<void> {
       dataplane.close()
       dataplane = await open()
     },
-    synchronize: async () => void (await dataplane.synchronize([wanted, ...others])),
-    'repair of nothing': async () => void (await dataplane.repair()),
+    synchronize: async () => {
+      await dataplane.synchronize([wanted, ...others])
+    },
+    'repair of nothing': async () => {
+      await dataplane.repair()
+    },
     'foreign deletion': async () => {
       const repaired = new Promise<void>((resolve, reject) => {
         const stop = dataplane.watch(() => {
