@@ -6,6 +6,7 @@ import {
   type Inputs,
   Nftables,
   type NftablesEvent,
+  type NftablesOptions,
   type NftSet,
   printScript,
   type SetInput,
@@ -29,6 +30,7 @@ import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { wordsOf } from '../ruleset/words.js'
 import { StaleFlows } from '../stale-flows.js'
 import { filled, type Found, type ReadOptions, readTable, tableComment } from './kernel.js'
+import { missingIn } from './missing.js'
 import { conditionsOf, emitters, schedulers } from './programmed.js'
 import { servicesIn } from './read.js'
 import { State, type Step } from './state.js'
@@ -45,7 +47,7 @@ export async function openNftablesDataplane(
 ): Promise<NftablesDataplane> {
   const addresses = options.node?.addresses ?? (await ownAddresses(options))
   const settings = settingsOf(options, addresses)
-  const nftables = await Nftables.open({ netns: options.netns, transport: transport?.() })
+  const nftables = await openNftables({ netns: options.netns, transport: transport?.() })
   try {
     await checkFamily(nftables, settings)
   } catch (error) {
@@ -53,6 +55,18 @@ export async function openNftablesDataplane(
     throw error
   }
   return new NftablesDataplane(nftables, settings, options, transport)
+}
+
+async function openNftables(options: NftablesOptions): Promise<Nftables> {
+  try {
+    return await Nftables.open(options)
+  } catch (error) {
+    // A subsystem of netfilter that nobody has registered (nfnetlink_rcv_msg), or no netfilter at all.
+    if (!['EINVAL', 'EOPNOTSUPP', 'EPROTONOSUPPORT'].some((code) => isKernelError(error, code))) throw error
+    throw new UnsupportedError('nf_tables', 'the kernel module nf_tables (CONFIG_NF_TABLES)', {
+      cause: error,
+    })
+  }
 }
 
 /** Tables of family inet are a part of the kernel of their own (CONFIG_NF_TABLES_INET). */
@@ -174,10 +188,18 @@ export class NftablesDataplane implements Dataplane {
   ): Promise<Applied> {
     const wanted = [...services()]
     const refused = new Map<string, Error>()
+    const gone = new Set<string>()
     for (let attempt = 1; ; attempt++) {
       const transaction = this.#nftables.transaction()
-      const found = await this.#read(options)
-      const accepted = wanted.filter(({ key }) => !refused.has(key))
+      // What somebody else does from now on is told anew.
+      this.#doubt = undefined
+      const found = await this.#readAll(options)
+      // Who is refused stays as it was, unless that is refused, too.
+      const accepted = wanted.flatMap((service) => {
+        const { key } = service
+        if (!refused.has(key)) return service
+        return gone.has(key) ? [] : (this.#state?.services.get(key)?.service ?? [])
+      })
       const { state, step } = this.#whole(found, () => accepted, transaction)
       try {
         const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
@@ -192,7 +214,6 @@ export class NftablesDataplane implements Dataplane {
           for (const service of servicesIn(found.table)) stale.left(service)
         }
         this.#state = state
-        this.#doubt = undefined
         await this.#tidy(state)
         await this.#deleteFlows(stale)
         const failures = new Map([...step.failures, ...refused])
@@ -202,8 +223,11 @@ export class NftablesDataplane implements Dataplane {
         if (attempt === attempts) throw error
         if (isKernelError(error, 'ERESTART')) continue
         const owners = ownersOf(error, state)
-        if (owners.size === 0) throw error
-        for (const [key, reason] of owners) refused.set(key, reason)
+        if (owners.size === 0) throw missingIn(error).values().next().value ?? error
+        for (const [key, reason] of owners) {
+          if (refused.has(key)) gone.add(key)
+          refused.set(key, reason)
+        }
       }
     }
   }
@@ -300,6 +324,15 @@ export class NftablesDataplane implements Dataplane {
   #print(transaction: Transaction): string {
     const sets = setsOf(this.#table, this.#settings.statistics) as readonly SetInput[] as readonly NftSet[]
     return printScript(transaction, { known: { sets, elements: [] } })
+  }
+
+  async #readAll(options: ReadOptions | undefined): Promise<Found> {
+    try {
+      return await this.#read(options)
+    } catch (error) {
+      this.#doubt = 'everything'
+      throw error
+    }
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -415,7 +448,7 @@ function conditionsFor(services: Iterable<VirtualService>): Map<string, readonly
   return conditions
 }
 
-/** Whose elements the kernel did not take. None where that is not what was wrong. */
+/** Whose elements or chains the kernel did not take. None where that is not what was wrong. */
 function ownersOf(error: unknown, state: State): Map<string, Error> {
   const owners = new Map<string, Error>()
   if (!isBatchError(error)) return owners
@@ -427,8 +460,13 @@ function ownersOf(error: unknown, state: State): Map<string, Error> {
       at === undefined ? undefined : (elements as Inputs['elements']['elements'] & [])?.[Number(at)]
     if (element !== undefined) refused.set(`${set} ${keyOf(element)}`, reason)
   }
-  if (refused.size === 0) return owners
+  const missing = missingIn(error)
+  if (refused.size === 0 && missing.size === 0) return owners
   for (const [key, programmed] of state.services) {
+    for (const name of state.profiles.chainNames(programmed.profiles)) {
+      const reason = missing.get(name)
+      if (reason !== undefined) owners.set(key, reason)
+    }
     const names = setNames(wordsOf(programmed.service.family))
     for (const { set, emit } of emitters) {
       emit(programmed, (element) => {

@@ -55,6 +55,11 @@ export class ProfileNumbers {
     else this.#idle.delete(profile)
   }
 
+  /** Of all chains that frontends with these profiles go through. */
+  *chainNames(numbers: readonly number[]): Generator<string> {
+    for (const number of numbers) for (const { name } of this.#byNumber.get(number)!.chains) yield name
+  }
+
   all(): Iterable<NumberedProfile> {
     return this.#byName.values()
   }
