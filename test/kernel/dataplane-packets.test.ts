@@ -7,14 +7,7 @@ import { openNftablesDataplane, type NftablesDataplane } from '../../src/datapla
 import type { VirtualService } from '../../src/model/index.js'
 import type { DatagramSocket } from '../../src/net/index.js'
 import { type Host, sandbox } from '../../src/testing/index.js'
-import {
-  ask,
-  clusterAddress,
-  server,
-  serverPort,
-  serviceNetwork,
-  virtualService,
-} from './services-network.js'
+import { clusterAddress, server, serverPort, serviceNetwork, virtualService } from './services-network.js'
 
 type Family = 'ipv4' | 'ipv6'
 const external = { ipv4: '192.0.2.10', ipv6: '2001:db8:ffff::10' }

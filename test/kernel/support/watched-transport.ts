@@ -6,6 +6,7 @@ import {
   type Replies,
   type RequestKind,
   type Transport,
+  type TransportEvent,
   viewOf,
 } from '../../../src/netlink/index.js'
 import type { Netns } from '../../../src/net/index.js'
@@ -15,11 +16,16 @@ import type { KindName, Outputs } from '../../../src/nftables/index.js'
 import { readObject } from '../../../src/nftables/reading.js'
 import { message } from '../../../src/nftables/wire.js'
 
-/** What is told. Throwing before it is sent keeps it from being sent. */
+/** What is told, and what may be made of it. */
 export interface Watcher {
+  /** Throwing keeps it from being sent. */
   sending?(request: Uint8Array): void
-  /** `replies` may be replaced. */
-  answered?(request: Uint8Array, replies: Replies): Replies | undefined
+  /** Answers in place of the kernel, which is sent nothing then. */
+  instead?(request: Uint8Array, kind: RequestKind): Promise<Replies> | undefined
+  /** The kernel has done it, and its answer waits. What is returned is taken for it. */
+  answered?(request: Uint8Array, replies: Replies): Promise<Replies>
+  /** Undefined drops it. */
+  event?(event: TransportEvent): TransportEvent | undefined
 }
 
 /** As the dataplane's own sockets are. */
@@ -31,21 +37,29 @@ export function watchedTransport(netns: Netns, watcher: Watcher): Transport {
     sendBufferBytes: bufferBytes,
     receiveBufferBytes: bufferBytes,
   })
+  const isPatient = watcher.instead === undefined && watcher.answered === undefined
   return {
     portId: inner.portId,
-    exchangeSync(request, length, deadline) {
+    // Who answers when it likes cannot do it at once.
+    exchangeSync: isPatient
+      ? (request, length, deadline) => {
+          watcher.sending?.(request.slice(0, length))
+          return inner.exchangeSync!(request, length, deadline)
+        }
+      : undefined,
+    async exchange(request, length, kind, deadline, into) {
       const sent = request.slice(0, length)
       watcher.sending?.(sent)
-      const replies = inner.exchangeSync!(request, length, deadline)
-      return watcher.answered?.(sent, replies) ?? replies
-    },
-    async exchange(request, length, kind: RequestKind, deadline, into) {
-      const sent = request.slice(0, length)
-      watcher.sending?.(sent)
+      const instead = watcher.instead?.(sent, kind)
+      if (instead !== undefined) return await instead
       const replies = await inner.exchange(request, length, kind, deadline, into)
-      return watcher.answered?.(sent, replies) ?? replies
+      return watcher.answered === undefined ? replies : await watcher.answered(sent, replies)
     },
-    subscribe: (groups, listener) => inner.subscribe!(groups, listener),
+    subscribe: (groups, listener) =>
+      inner.subscribe!(groups, (event) => {
+        const told = watcher.event === undefined ? event : watcher.event(event)
+        if (told !== undefined) listener(told)
+      }),
     close: () => inner.close(),
   }
 }
