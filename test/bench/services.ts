@@ -1,13 +1,15 @@
 /**
- * `npm run bench -- services [--json | --markdown] [--runs N] [--services N] [--changes N]`: how fast Kubernetes' objects
+ * `npm run bench -- services [--json | --markdown] [--runs N] [--services N] [--changes N] [--ipvs]`: how fast Kubernetes' objects
  * become services in the kernel, from nothing, after a restart and one change at a time; what memory that takes; and what
- * packets need through them. On nftables, as root, on the running kernel, in namespaces.
+ * packets need through them. On nftables, as root, on the running kernel, in namespaces; with --ipvs on IPVS, too: on this
+ * kernel if it has it and in user-mode Linux if not.
  *
  * Exit status: 0, 1 if a run was void (an error, services that are not whole, packets that do not arrive), 2 for wrong usage.
  * Targets that are not reached are marked.
  */
 import { parseArgs } from 'node:util'
 import { requires } from '../../src/testing/index.js'
+import { runWhereIpvsIs, whereIpvsIs } from './guest.js'
 import { compile } from './processes.js'
 import {
   ensurePackages,
@@ -19,17 +21,20 @@ import {
   printOptions,
   runProgram,
 } from './program.js'
+import type { GuestFigures, GuestSettings } from './services/ipvs-figures.js'
 import { markdown, type Results, text } from './services/report.js'
 import { measureAll } from './services/runs.js'
 import { targetsOf } from './services/targets.js'
 
-const usage = 'Usage: npm run bench -- services [--json | --markdown] [--runs N] [--services N] [--changes N]'
+const usage =
+  'Usage: npm run bench -- services [--json | --markdown] [--runs N] [--services N] [--changes N] [--ipvs]'
 
 interface Options {
   readonly print: Print
   readonly runs: number
   readonly services: number
   readonly changes: number
+  readonly ipvs: boolean
 }
 
 function optionsOf(args: readonly string[]): Options {
@@ -39,6 +44,7 @@ function optionsOf(args: readonly string[]): Options {
       ...printOptions,
       services: { type: 'string', default: '10000' },
       changes: { type: 'string', default: '100' },
+      ipvs: { type: 'boolean', default: false },
     },
   })
   return {
@@ -46,10 +52,11 @@ function optionsOf(args: readonly string[]): Options {
     runs: numberOf(values, 'runs', 100),
     services: numberOf(values, 'services', 500_000),
     changes: numberOf(values, 'changes', 10_000),
+    ipvs: values.ipvs,
   }
 }
 
-async function measure({ runs, services, changes }: Options): Promise<Results> {
+async function measure({ runs, services, changes, ipvs: withIpvs }: Options): Promise<Results> {
   const lacking = requires({ sandbox: true })
   if (lacking !== undefined) throw new Error(lacking)
   await ensurePackages(['gcc', 'util-linux'], 'compare with C programs')
@@ -59,7 +66,10 @@ async function measure({ runs, services, changes }: Options): Promise<Results> {
     await compile('services/packets.c', packets)
     const about = machine()
     const figures = await measureAll({ runs, services, changes, peer, packets, folder })
-    return { machine: about, loadAverage: machine().loadAverage, runs, services, figures }
+    const settings: GuestSettings = { runs, services, changes, folder }
+    const program = new URL('services/guest.js', import.meta.url)
+    const ipvs = withIpvs ? await runWhereIpvsIs<GuestFigures>(whereIpvsIs(), program, settings) : undefined
+    return { machine: about, loadAverage: machine().loadAverage, runs, services, figures, ipvs }
   })
 }
 

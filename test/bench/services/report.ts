@@ -4,9 +4,11 @@ import { busy, type Machine } from '../program.js'
 import * as tables from '../tables.js'
 import { grouped, ratio, seconds, spread, type Table, tenths, toReach } from '../tables.js'
 import { changeNames } from './changes.js'
+import { type GuestFigures, ipvsEndpointsEach } from './ipvs-figures.js'
 import { latencySizes } from './latency.js'
 import { endpointsEach } from './objects.js'
-import type { Cold, Figures } from './runs.js'
+import type { Cold } from './processes.js'
+import type { Figures } from './runs.js'
 import { medianOf, packets, targetsOf } from './targets.js'
 
 export interface Results {
@@ -16,6 +18,8 @@ export interface Results {
   readonly runs: number
   readonly services: number
   readonly figures: Figures
+  /** Undefined where it was not asked for. */
+  readonly ipvs: GuestFigures | undefined
 }
 
 /** For a terminal. */
@@ -41,6 +45,7 @@ function tablesOf(results: Results): Table[] {
     programming(figures),
     changing(results),
     ...(['first', 'later'] as const).map((which) => latency(figures, which)),
+    ...(results.ipvs === undefined ? [] : ipvsTables(results.ipvs, results.services)),
   ]
 }
 
@@ -114,4 +119,37 @@ function latency({ latency }: Figures, which: 'first' | 'later'): Table {
       ]),
     ],
   }
+}
+
+function ipvsTables({ alone, load, restart, changes }: GuestFigures, services: number): Table[] {
+  const row = (what: string, times: readonly number[]): string[] => [
+    what,
+    seconds(median(times)),
+    ratio(median(times) / median(alone)),
+    spread(times),
+  ]
+  const times = (runs: readonly Cold[]): number[] => runs.map((run) => run.seconds)
+  return [
+    {
+      head: [
+        `IPVS: ${grouped(services)} services of ${ipvsEndpointsEach}, fresh processes`,
+        'time',
+        'to `Ipvs`',
+        'from – to',
+      ],
+      rows: [
+        row('`Ipvs.apply` alone', alone),
+        row('from nothing', times(load)),
+        row('restart', times(restart)),
+      ],
+    },
+    {
+      head: ['IPVS: one change, from upsert to settled', 'p50', 'p99'],
+      rows: changeNames.map((name) => [
+        name,
+        `${tenths(median(changes[name]))} µs`,
+        `${tenths(percentile(changes[name], 0.99))} µs`,
+      ]),
+    },
+  ]
 }

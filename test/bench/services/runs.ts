@@ -3,7 +3,6 @@
  * once more by a C program. What is in the kernel is read back each time.
  */
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { NftablesDataplane } from '../../../src/dataplane/nftables/dataplane.js'
 import { settingsOf } from '../../../src/dataplane/ruleset/settings.js'
 import { Nftables } from '../../../src/nftables/index.js'
@@ -11,23 +10,11 @@ import { Reconciler } from '../../../src/reconciler/index.js'
 import { inNamespace } from '../namespaces.js'
 import { peer, PeerExchange } from '../nftables/peer.js'
 import { recorder } from '../nftables/record.js'
-import { deadlineMilliseconds, type Place, run, WorkerProcess } from '../processes.js'
-import type { WorkerAnswer } from '../serve.js'
+import type { Place } from '../processes.js'
 import { changeNames, Changes, noTimes, type Times } from './changes.js'
 import { type LatencyFigures, measureLatency } from './latency.js'
 import { endpointsEach, node, nodeName, objectsOf, type Size } from './objects.js'
-import type { Answer, Task } from './worker.js'
-
-/** What a process that has just started says of itself (cold.ts). */
-export interface Cold {
-  readonly seconds: number
-  /** Of all its threads, in the same time. */
-  readonly userSeconds: number
-  readonly peakMegabytes: number
-  readonly residentMegabytes: number
-  readonly writes: number
-  readonly failures: number
-}
+import { type Cold, cold, Worker } from './processes.js'
 
 export interface Settings {
   readonly runs: number
@@ -118,15 +105,6 @@ async function record(size: Size, { load, restart, first, changes }: Files): Pro
   })
 }
 
-async function cold(netns: Place, size: Size, streamed = false): Promise<Cold> {
-  const file = fileURLToPath(new URL('cold.js', import.meta.url))
-  const args = [file, netns.path, JSON.stringify(size), ...(streamed ? ['streamed'] : [])]
-  const { stdout } = await run(process.execPath, args, { timeout: deadlineMilliseconds })
-  const answer = JSON.parse(stdout) as Cold
-  if (answer.failures > 0) throw new Error(`void: ${stdout}`)
-  return answer
-}
-
 /** Every service with all its servers. */
 async function isWhole(netns: Place, size: Size): Promise<void> {
   const settings = settingsOf({ node }, node!.addresses!)
@@ -163,15 +141,9 @@ async function programming(
     figures.restart.push(await cold(netns, size))
   })
   await inNamespace(async (netns) => {
-    figures.memory.push(await cold(netns, memorySize, true))
+    figures.memory.push(await cold(netns, memorySize, 'streamed'))
     await isWhole(netns, memorySize)
   })
-}
-
-class Worker extends WorkerProcess<Task, WorkerAnswer & Partial<Answer>> {
-  constructor(size: Size) {
-    super(new URL('worker.js', import.meta.url), [JSON.stringify(size)])
-  }
 }
 
 /** All sizes in turns. */
@@ -184,7 +156,7 @@ async function changing(
 ): Promise<void> {
   await inNamespaces(sizes.length + 1, async (places) => {
     const theirs = places.at(-1)!
-    const workers = new Map(sizes.map((size) => [size.services, new Worker(size)]))
+    const workers = new Map(sizes.map((size) => [size.services, new Worker(size, 'nftables')]))
     const exchange = new PeerExchange(settings.peer, files.changes, theirs)
     try {
       for (const [index, worker] of [...workers.values()].entries()) {

@@ -2,17 +2,21 @@
 import { median, percentile } from '../measure.js'
 import { atMost, type Target } from '../target.js'
 import { type Change, changeNames } from './changes.js'
+import type { GuestFigures } from './ipvs-figures.js'
 import { latencySizes } from './latency.js'
-import type { Cold, Figures } from './runs.js'
+import type { Cold } from './processes.js'
+import type { Figures } from './runs.js'
 
 export const medianOf = (runs: readonly Cold[], of: (run: Cold) => number): number => median(runs.map(of))
 
 export function targetsOf({
   services,
   figures,
+  ipvs,
 }: {
   readonly services: number
   readonly figures: Figures
+  readonly ipvs: GuestFigures | undefined
 }): Target[] {
   const { load, loadShare, restart, memory, changes } = figures
   const seconds = ({ seconds }: Cold): number => seconds
@@ -51,6 +55,19 @@ export function targetsOf({
           median(figures.latency.viaduct[latencySizes[0]]![which]),
       ),
     ),
+    ...(ipvs === undefined ? [] : ipvsTargets(ipvs)),
+  ]
+}
+
+function ipvsTargets({ alone, load, restart, changes }: GuestFigures): Target[] {
+  return [
+    atMost(
+      'IPVS, programmed from nothing, to `Ipvs` alone',
+      2,
+      '×',
+    )(medianOf(load, ({ seconds }) => seconds) / median(alone)),
+    atMost('IPVS, messages written by a restart', 0, '')(Math.max(...restart.map(({ writes }) => writes))),
+    ...changeNames.map((name) => atMost(`IPVS, ${name}, p50`, 2, 'ms')(median(changes[name]) / 1000)),
   ]
 }
 

@@ -2,9 +2,9 @@
  * Changes, one at a time, of a reconciler that has programmed so many services: in a process of its own for each size, which
  * does so many rounds for each line on standard input.
  *
- *   node worker.js '{"services":10000,"endpointsEach":3}'
+ *   node worker.js '{"services":10000,"endpointsEach":3}' nftables
  */
-import { openNftablesDataplane } from '../../../src/dataplane/nftables/dataplane.js'
+import { type DataplaneKind, openDataplane } from '../../../src/dataplane/index.js'
 import { Reconciler } from '../../../src/reconciler/index.js'
 import { serve } from '../serve.js'
 import { changeNames, Changes, noTimes, pauseMilliseconds, type Times } from './changes.js'
@@ -24,13 +24,14 @@ export interface Answer {
   readonly nanoseconds: Times
 }
 
-const size = JSON.parse(process.argv[2]!) as Size
+const [settings, kind] = process.argv.slice(2) as [string, DataplaneKind]
+const size = JSON.parse(settings) as Size
 let reconciler: Reconciler | undefined
 let changes: Changes
 
 await serve<Task>(async ({ netns, rounds = 0 }, measure) => {
   if (reconciler === undefined) {
-    const dataplane = await openNftablesDataplane({ netns: netns!, node })
+    const dataplane = await openDataplane({ kind, netns: netns!, node })
     const made = new Reconciler({ dataplane, nodeName, repairIntervalMilliseconds: 0 })
     made.replaceAll(objectsOf(size))
     changes = new Changes(made, size)
