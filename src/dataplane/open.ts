@@ -27,7 +27,7 @@ export async function openDataplane({ kind = 'auto', ...options }: OpenOptions =
   } catch (error) {
     // Whoever may do nothing here may not use the other one either.
     if (isKernelError(error, 'EPERM') || (!isKernelError(error) && !isUnsupportedError(error))) throw error
-    refusal = error as Error
+    refusal = error
   }
   try {
     return chosen(await openIpvsDataplane(options), `nf_tables cannot be used here: ${refusal.message}`)

@@ -1,6 +1,14 @@
 /** What the rules, the elements and whoever reads them have in common: traits, names of sets, where data stands. */
 import { readHostNumber, writeHostNumber } from '../ruleset/sets.js'
-import { compare, type Expressions, type FamilyWords, find, hostNumber, word } from '../ruleset/words.js'
+import {
+  compare,
+  type Expressions,
+  type FamilyWords,
+  find,
+  hostNumber,
+  masked,
+  word,
+} from '../ruleset/words.js'
 
 /** What the table is told of a frontend: bits of the number that it has in the map of services. */
 export const trait = {
@@ -133,25 +141,13 @@ export function has(words: FamilyWords, bit: number): Expressions {
 }
 
 export function isAny(at: number, bits: number): Expressions {
-  return [masked(at, bits), compare(at, '!=', hostNumber(0))]
+  return [masked(at, hostNumber(bits)), compare(at, '!=', hostNumber(0))]
 }
 export function isEqual(at: number, bits: number, value: number): Expressions {
-  return [masked(at, bits), compare(at, '==', hostNumber(value))]
+  return [masked(at, hostNumber(bits)), compare(at, '==', hostNumber(value))]
 }
 export function isNone(at: number, bits: number): Expressions {
   return isEqual(at, bits, 0)
-}
-
-function masked(at: number, bits: number): Expressions[number] {
-  return {
-    name: 'bitwise',
-    sourceRegister: word(at),
-    destinationRegister: word(at),
-    length: 4,
-    mask: hostNumber(bits),
-    xor: hostNumber(0),
-    operation: 'mask-xor',
-  }
 }
 
 /** `NF_CT_STATE_BIT(IP_CT_NEW)`. */

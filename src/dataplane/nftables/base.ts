@@ -4,6 +4,7 @@ import type { RulesetSettings } from '../ruleset/settings.js'
 import { setNames } from '../ruleset/sets.js'
 import {
   clearMarkBit,
+  compare,
   type Expressions,
   families,
   type FamilyWords,
@@ -14,6 +15,7 @@ import {
   isFamily,
   loadDestination,
   loadSource,
+  masked,
   rejections,
   word,
 } from '../ruleset/words.js'
@@ -56,16 +58,8 @@ function masqueradeHairpin(words: FamilyWords): Expressions {
   return [
     ...isFamily(words),
     { name: 'ct', key: 'status', destinationRegister: word(0) },
-    {
-      name: 'bitwise',
-      sourceRegister: word(0),
-      destinationRegister: word(0),
-      length: 4,
-      mask: hostNumber(translated),
-      xor: hostNumber(0),
-      operation: 'mask-xor',
-    },
-    { name: 'cmp', sourceRegister: word(0), operation: '!=', data: hostNumber(0) },
+    masked(0, hostNumber(translated)),
+    compare(0, '!=', hostNumber(0)),
     loadSource(words, 0),
     loadDestination(words, words.words),
     find(setNames(words).hairpin, 0),

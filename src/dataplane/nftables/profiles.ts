@@ -9,12 +9,14 @@ import {
   end,
   find,
   goto,
+  hostNumber,
   isFamily,
   isMissing,
   isOwn,
   loadDestination,
   loadPort,
   loadSource,
+  masked,
   setMarkBit,
   verdictFrom,
   word,
@@ -319,18 +321,7 @@ export function dispatchRules(words: FamilyWords): Expressions[] {
 /** A listener of the node's own on its loopback is not for others, even where all addresses answer node ports. */
 function notLoopback({ words }: FamilyWords): Expressions {
   if (words === 1) {
-    return [
-      {
-        name: 'bitwise',
-        sourceRegister: word(0),
-        destinationRegister: word(1),
-        length: 4,
-        mask: Uint8Array.of(255, 0, 0, 0),
-        xor: new Uint8Array(4),
-        operation: 'mask-xor',
-      },
-      compare(1, '!=', [127, 0, 0, 0]),
-    ]
+    return [masked(0, Uint8Array.of(255, 0, 0, 0), hostNumber(0), 1), compare(1, '!=', [127, 0, 0, 0])]
   }
   return [compare(0, '!=', [...new Uint8Array(15), 1])]
 }

@@ -121,20 +121,17 @@ export function isOwn(which: 'saddr' | 'daddr', scratch = 0): Expressions {
   ]
 }
 
-/** Goes on if the packet's first bytes of an address are those of the prefix. */
-export function isOutside(from: number, address: Uint8Array, mask: Uint8Array): Expressions {
-  return [
-    {
-      name: 'bitwise',
-      sourceRegister: word(from),
-      destinationRegister: word(from),
-      length: address.length,
-      mask,
-      xor: new Uint8Array(address.length),
-      operation: 'mask-xor',
-    },
-    compare(from, '!=', address),
-  ]
+/** A word as `(word & mask) ^ xor`. */
+export function masked(at: number, mask: Uint8Array, xor = hostNumber(0), to = at): ExpressionInput {
+  return {
+    name: 'bitwise',
+    sourceRegister: word(at),
+    destinationRegister: word(to),
+    length: 4,
+    mask,
+    xor,
+    operation: 'mask-xor',
+  }
 }
 
 /** The mark with a bit set. */
@@ -148,30 +145,14 @@ export function clearMarkBit(bit: number, scratch = 0): Expressions {
 function changeMark(mask: Uint8Array, xor: Uint8Array, scratch: number): Expressions {
   return [
     { name: 'meta', key: 'mark', destinationRegister: word(scratch) },
-    {
-      name: 'bitwise',
-      sourceRegister: word(scratch),
-      destinationRegister: word(scratch),
-      length: 4,
-      mask,
-      xor,
-      operation: 'mask-xor',
-    },
+    masked(scratch, mask, xor),
     { name: 'meta', key: 'mark', sourceRegister: word(scratch) },
   ]
 }
 export function hasMarkBit(bit: number, scratch = 0): Expressions {
   return [
     { name: 'meta', key: 'mark', destinationRegister: word(scratch) },
-    {
-      name: 'bitwise',
-      sourceRegister: word(scratch),
-      destinationRegister: word(scratch),
-      length: 4,
-      mask: hostNumber(bit),
-      xor: hostNumber(0),
-      operation: 'mask-xor',
-    },
+    masked(scratch, hostNumber(bit)),
     compare(scratch, '!=', hostNumber(0)),
   ]
 }
