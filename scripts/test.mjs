@@ -14,12 +14,16 @@ const parts = ['check', 'unit', 'kernel', 'lab']
 const labKernels = ['6.1', 'newest']
 
 /** Tests of the running kernel that every kernel of the lab but user-mode Linux (no nf_tables) is held to as well. */
-const onEveryKernel = /\/(nftables(-builder|-objects|-packets|-since)?|conntrack|sockdiag)\.test\.js$/
+const onEveryKernel =
+  /\/(nftables(-builder|-objects|-packets|-since)?|conntrack|sockdiag|conformance-nftables)\.test\.js$/
 
 /** In user-mode Linux code runs natively: the tests that put servers under load have four times as much there. */
 const underLoad = /\/drain\.test\.js$/
 /** It has no nf_tables: what a dataplane does without is seen there. */
 const withoutTables = /\/dataplane-ipvs-alone\.test\.js$/
+
+/** Long ones that look at rules of ours more than at the kernel: on the newest alone. */
+const onNewest = /\/conformance-ipvs-own\.test\.js$/
 
 const hostTimeoutSeconds = 300
 /** An emulated kernel takes five minutes, on a machine that has nothing else to do. */
@@ -46,7 +50,10 @@ export async function test({ only = parts, kernels, grep } = {}) {
     const ofLoad = files.filter((file) => underLoad.test(file) || withoutTables.test(file))
     const ofKernel = (await compiledTests('kernel')).filter((file) => onEveryKernel.test(file))
     const ofUml = kernels === undefined ? ofLoad : files
-    const filesOf = (kernel) => (kernel === 'uml' ? ofUml : [...files, ...ofKernel])
+    const filesOf = (kernel) =>
+      kernel === 'uml'
+        ? ofUml
+        : [...files, ...ofKernel].filter((file) => kernel === 'newest' || !onNewest.test(file))
     const options = { env, timeoutSeconds: labTimeoutSeconds, inLab: kernels !== undefined }
     const whole = kernels === undefined && grep === undefined
     const tested = await runLabTests(filesOf, kernels ?? [...labKernels, 'uml'], { ...options, whole })

@@ -1,4 +1,4 @@
-/** Every file of cases as tests: one for each situation, with an assertion for each packet. */
+/** Files of cases as tests: one for each situation, with an assertion for each packet. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -13,9 +13,15 @@ const folder = fileURLToPath(new URL('../../../test/conformance/', import.meta.u
 const lab = process.env['VIADUCT_LAB']
 const isEmulated = lab !== undefined && lab !== 'uml'
 
-/** @param seconds  for each file */
-export function conformanceTests(kind: DataplaneKind, seconds: number): void {
-  const files = readdirSync(folder).filter((name) => name.endsWith('.json'))
+/**
+ * @param cases  `published`: those that every dataplane anywhere has to pass. `own`: ours, which go on from there.
+ * @param seconds  for each file
+ */
+export function conformanceTests(kind: DataplaneKind, cases: 'published' | 'own', seconds: number): void {
+  const isOwn = (name: string): boolean => name.startsWith('own-')
+  const files = readdirSync(folder).filter(
+    (name) => name.endsWith('.json') && isOwn(name) === (cases === 'own'),
+  )
   for (const file of files) {
     void t.test(`${kind}: ${file}`, { timeout: seconds * 1000 }, async (t) => {
       const before = openResources()

@@ -1,4 +1,4 @@
-/** Packet flows of services on the nftables dataplane. */
+/** Packet flows of services that every dataplane has to pass, on that of nftables. */
 import { conformanceTests } from '../conformance/tests.js'
 
-conformanceTests('nftables', process.env['VIADUCT_LAB'] === undefined ? 120 : 600)
+conformanceTests('nftables', 'published', process.env['VIADUCT_LAB'] === undefined ? 120 : 600)
