@@ -5,6 +5,7 @@
  * a service which has that one server alone, if that still takes connections.
  */
 import type { Transaction } from '../../nftables/index.js'
+import type { WantedChain } from '../ruleset/compare.js'
 import {
   type Expressions,
   families,
@@ -63,40 +64,36 @@ export function recall(words: FamilyWords, isLocal: boolean): Expressions {
 }
 
 /** Where servers are remembered: IPVS has them behind its hooks at input (for one on the node itself) and at output. */
-export function addLearning(
-  transaction: Transaction,
-  place: { readonly family: 'inet'; readonly table: string },
-): void {
-  for (const [name, hook, priority] of [
+export function learningChains(): WantedChain[] {
+  const rules = families.map((words): Expressions => [
+    ...isNew,
+    ...isFamily(words),
+    ...findService(words),
+    ...isAny(traitsWord(words), trait.seconds),
+    verdictFrom(learnersMap, traitsWord(words)),
+  ])
+  return [
     // Before the source is changed, at 100.
-    ['learn-postrouting', 'postrouting', 90],
-    ['learn-input', 'input', 110],
-  ] as const) {
-    transaction.add('chain', { ...place, name, type: 'filter', hook, priority })
-    for (const words of families) {
-      const expressions: Expressions = [
-        ...isNew,
-        ...isFamily(words),
-        ...findService(words),
-        ...isAny(traitsWord(words), trait.seconds),
-        verdictFrom(learnersMap, traitsWord(words)),
-      ]
-      transaction.add('rule', { ...place, chain: name, expressions })
-    }
-  }
+    { name: 'learn-postrouting', type: 'filter', hook: 'postrouting', priority: 90, rules },
+    { name: 'learn-input', type: 'filter', hook: 'input', priority: 110, rules },
+  ]
 }
 
-/** The chain of one length of time, and what leads to it. */
+/** The chain of one length of time. */
+export function learnerOf(seconds: number): WantedChain {
+  const rules = families.flatMap((words) => {
+    const { choices, localChoices } = setNames(words)
+    return [choices, localChoices].map((set) => learn(words, set, seconds))
+  })
+  return { name: learnerChain(seconds), rules }
+}
+
+/** It, and what leads to it. */
 export function addLearner(transaction: Transaction, table: string, seconds: number): void {
   const place = { family: 'inet', table } as const
-  const name = learnerChain(seconds)
+  const { name, rules } = learnerOf(seconds)
   transaction.add('chain', { ...place, name })
-  for (const words of families) {
-    const { choices, localChoices } = setNames(words)
-    for (const set of [choices, localChoices]) {
-      transaction.add('rule', { ...place, chain: name, expressions: learn(words, set, seconds) })
-    }
-  }
+  for (const expressions of rules) transaction.add('rule', { ...place, chain: name, expressions })
   transaction.add('elements', { ...place, set: learnersMap, elements: [learnerElement(seconds)] })
 }
 

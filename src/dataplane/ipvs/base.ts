@@ -4,7 +4,7 @@ import { addLearner } from './affinity.js'
 import { addEntries } from './execute.js'
 import { bringUp, makeInterface, record } from './interface.js'
 import type { Item } from './items.js'
-import { addTable, tableComment } from './layout.js'
+import { addTable } from './layout.js'
 import type { Clients, Found } from './reading.js'
 import type { Settings } from './settings.js'
 import { readSysctl, type SysctlChange, sysctlChanges, writeSysctl } from './sysctls.js'
@@ -30,7 +30,7 @@ export function baseSteps(clients: Clients, settings: Settings, found: Found): B
   }
   if (!isUp) steps.push({ line: `link set ${device} up`, run: () => bringUp(rtnetlink, device) })
   steps.push(...sysctlSteps(changing, netns))
-  if (nftables !== undefined && found.comment !== tableComment(settings)) {
+  if (nftables !== undefined && !found.isAsMade) {
     steps.push({
       line: `nft ${found.comment === undefined ? 'add' : 'replace'} table inet ${table}`,
       run: async () => {

@@ -3,6 +3,7 @@ import { isBatchError, ValidationError } from '../../errors/index.js'
 import { serviceId } from '../../ipvs/input.js'
 import { Ipvs, type ServiceEntry } from '../../ipvs/index.js'
 import type { Condition, ServiceChange, VirtualService } from '../../model/index.js'
+import type { Transport } from '../../netlink/index.js'
 import { Rtnetlink } from '../../rtnetlink/index.js'
 import type {
   Applied,
@@ -37,13 +38,19 @@ import { watchKernel } from './watching.js'
 
 /**
  * Virtual services by IPVS, with a table of nf_tables beside it for what IPVS cannot say. Close it, or use `await using`:
- * what it has programmed goes on forwarding.
+ * what it has programmed goes on forwarding. `transport` opens what stands in for the addon's sockets.
  *
  * @throws UnsupportedError if the kernel has no IPVS. Without nf_tables it opens, and `capabilities.missing` says so.
  */
-export async function openIpvsDataplane(options: DataplaneOptions = {}): Promise<Dataplane> {
-  return IpvsDataplane.open(options)
+export async function openIpvsDataplane(
+  options: DataplaneOptions = {},
+  transport?: TransportOf,
+): Promise<Dataplane> {
+  return IpvsDataplane.open(options, transport)
 }
+
+/** Opens what stands in for one of the addon's sockets. */
+export type TransportOf = (protocol: 'generic' | 'route' | 'netfilter') => Transport
 
 /** What is known of the kernel, until somebody else changes it. */
 interface Known {
@@ -109,7 +116,7 @@ class IpvsDataplane implements Dataplane {
     )
   }
 
-  static async open(options: DataplaneOptions): Promise<IpvsDataplane> {
+  static async open(options: DataplaneOptions, transport?: TransportOf): Promise<IpvsDataplane> {
     const { netns } = options
     settingsOf(options, [])
     const opened: { close(): void }[] = []
@@ -118,12 +125,12 @@ class IpvsDataplane implements Dataplane {
       return client
     }
     try {
-      const ipvs = keep(await Ipvs.open({ netns }))
-      const rtnetlink = keep(await Rtnetlink.open({ netns }))
+      const ipvs = keep(await Ipvs.open({ netns, transport: transport?.('generic') }))
+      const rtnetlink = keep(await Rtnetlink.open({ netns, transport: transport?.('route') }))
       const { reachable } = await readInterface(rtnetlink, deviceOf(options))
       const settings = settingsOf(options, reachable)
       const missing: Condition[] = []
-      const nftables = await openTables(settings, missing)
+      const nftables = await openTables(settings, missing, transport?.('netfilter'))
       if (nftables !== undefined) keep(nftables)
       const conntrack = await openConntrack(settings, missing)
       if (conntrack !== undefined) keep(conntrack)
@@ -266,7 +273,8 @@ class IpvsDataplane implements Dataplane {
   }
 
   #readKernel(): Promise<Found> {
-    return readKernel(this.#clients, this.#settings)
+    const isOwn = (id: string): boolean => this.#wanted.item(`service ${id}`) !== undefined
+    return readKernel(this.#clients, this.#settings, isOwn)
   }
 
   /** Reads what is there, and makes nothing. */

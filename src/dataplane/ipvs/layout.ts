@@ -13,6 +13,7 @@
 import { createHash } from 'node:crypto'
 import type { DataType } from '../../nftables/builder/datatypes.js'
 import {
+  type ElementInput,
   NamedMap,
   NamedSet,
   type SetInput,
@@ -20,6 +21,7 @@ import {
   types,
   VerdictMap,
 } from '../../nftables/index.js'
+import type { WantedChain } from '../ruleset/compare.js'
 import { prefixElements } from '../ruleset/sets.js'
 import type { RulesetSettings } from '../ruleset/settings.js'
 import {
@@ -40,7 +42,7 @@ import {
   word,
 } from '../ruleset/words.js'
 
-import { addLearning, learnersMap, recall } from './affinity.js'
+import { learningChains, learnersMap, recall } from './affinity.js'
 import {
   findService,
   has,
@@ -48,6 +50,7 @@ import {
   isEqual,
   isNone,
   firstMark,
+  kindBits,
   ownMarks,
   packetMark,
   markWord,
@@ -57,7 +60,7 @@ import {
 } from './words.js'
 
 /** Raised when rules, sets or the meaning of their elements change. */
-const layoutVersion = 1
+const layoutVersion = 2
 
 /** A flood of new clients fills it and no more; who finds no room is served without affinity. */
 const mostRemembered = 1_048_576
@@ -74,45 +77,71 @@ export function addTable(transaction: Transaction, settings: RulesetSettings): v
   const { name } = settings
   const place = { family: 'inet', table: name } as const
   transaction.add('table', { family: 'inet', name, comment: tableComment(settings) })
-  const chain = (name: string, rules: readonly Expressions[]): void => {
-    for (const expressions of rules) transaction.add('rule', { ...place, chain: name, expressions })
+  for (const set of setsOf(settings)) transaction.add('set', set)
+  for (const { set, elements } of rangesOf(settings)) {
+    if (elements.length > 0) transaction.add('elements', { ...place, set, elements })
   }
-  for (const words of families) {
-    const { suffix } = words
-    const names = setNames(words)
-    for (const set of setsOf(place, words)) transaction.add('set', set)
-    for (const [set, prefixes] of [
-      [names.clusterRanges, settings.clusterRanges],
-      [names.serviceRanges, settings.serviceRanges],
-    ] as const) {
-      const elements = prefixElements(words, prefixes)
-      if (elements.length > 0) transaction.add('elements', { ...place, set, elements })
-    }
-    for (const own of ['judge', 'inside', 'conceal'])
-      transaction.add('chain', { ...place, name: `${own}${suffix}` })
-  }
-  transaction.add('set', new VerdictMap({ ...place, name: learnersMap }, types.mark).input)
-  transaction.add('chain', { ...place, name: 'refuse' })
-  for (const hook of ['prerouting', 'output'] as const) {
-    transaction.add('chain', { ...place, name: hook, type: 'filter', hook, priority: -110 })
-  }
-  transaction.add('chain', { ...place, name: 'postrouting', type: 'nat', hook: 'postrouting', priority: 100 })
-
-  addLearning(transaction, place)
-  chain('refuse', rejections)
-  for (const words of families) {
-    const { suffix } = words
-    for (const hook of ['prerouting', 'output']) {
-      chain(hook, [[...isNew, ...isFamily(words), goto(`judge${suffix}`)]])
-    }
-    chain('postrouting', [[...isFamily(words), goto(`conceal${suffix}`)]])
-    chain(`judge${suffix}`, judgeRules(words))
-    chain(`inside${suffix}`, insideRules(words))
-    chain(`conceal${suffix}`, concealRules(words, settings))
+  const chains = chainsOf(settings)
+  // Rules lead to chains that are named later.
+  for (const { rules: _, ...chain } of chains) transaction.add('chain', { ...place, ...chain })
+  for (const { name: chain, rules } of chains) {
+    for (const expressions of rules) transaction.add('rule', { ...place, chain, expressions })
   }
 }
 
-function setsOf(place: { readonly family: 'inet'; readonly table: string }, words: FamilyWords): SetInput[] {
+/** All that there are, but for those that remember clients for one length of time. */
+export function chainsOf(settings: RulesetSettings): WantedChain[] {
+  const judging = families.map((words): Expressions => [
+    ...isNew,
+    ...isFamily(words),
+    goto(`judge${words.suffix}`),
+  ])
+  const concealing = families.map((words): Expressions => [
+    ...isFamily(words),
+    goto(`conceal${words.suffix}`),
+  ])
+  return [
+    { name: 'refuse', rules: rejections },
+    ...families.flatMap((words): WantedChain[] => [
+      { name: `judge${words.suffix}`, rules: judgeRules(words) },
+      { name: `inside${words.suffix}`, rules: insideRules(words) },
+      { name: `conceal${words.suffix}`, rules: concealRules(words, settings) },
+    ]),
+    ...(['prerouting', 'output'] as const).map((hook): WantedChain => ({
+      name: hook,
+      type: 'filter',
+      hook,
+      priority: -110,
+      rules: judging,
+    })),
+    { name: 'postrouting', type: 'nat', hook: 'postrouting', priority: 100, rules: concealing },
+    ...learningChains(),
+  ]
+}
+
+/** Elements that are the node's and not services'. */
+export function rangesOf(settings: RulesetSettings): { set: string; elements: ElementInput[] }[] {
+  return families.flatMap((words) => {
+    const names = setNames(words)
+    return [
+      { set: names.clusterRanges, elements: prefixElements(words, settings.clusterRanges) },
+      { set: names.serviceRanges, elements: prefixElements(words, settings.serviceRanges) },
+    ]
+  })
+}
+
+export function setsOf({ name: table }: RulesetSettings): SetInput[] {
+  const place = { family: 'inet', table } as const
+  return [
+    ...families.flatMap((words) => setsOfFamily(place, words)),
+    new VerdictMap({ ...place, name: learnersMap }, types.mark).input,
+  ]
+}
+
+function setsOfFamily(
+  place: { readonly family: 'inet'; readonly table: string },
+  words: FamilyWords,
+): SetInput[] {
   const names = setNames(words)
   const { mark: number, inetProto, inetService } = types
   const address = words.family === 'ipv4' ? types.ipv4Addr : types.ipv6Addr
@@ -197,6 +226,14 @@ function insideRules(words: FamilyWords): Expressions[] {
 
 const masquerade: Expressions[number] = { name: 'masq', flags: ['fully-random'] }
 
+/** At other addresses servers see who comes where the policy is Local, and somebody else's service is left alone. */
+function isClusterAddress(words: FamilyWords): Expressions {
+  return [
+    ...findService(words),
+    ...isEqual(traitsWord(words), trait.kind | trait.foreign, kindBits('cluster')),
+  ]
+}
+
 /** Whom servers see. A nat chain is asked once for each connection. */
 function concealRules(words: FamilyWords, { masqueradeAll, clusterRanges }: RulesetSettings): Expressions[] {
   const names = setNames(words)
@@ -217,7 +254,7 @@ function concealRules(words: FamilyWords, { masqueradeAll, clusterRanges }: Rule
       { name: 'immediate', destinationRegister: word(0), data: hostNumber(0) },
       packetMark('sourceRegister', 0),
     ],
-    ...(masqueradeAll ? [[...has(words, trait.masqueradeOutside), masquerade]] : []),
+    ...(masqueradeAll ? [[...isClusterAddress(words), masquerade]] : []),
     [...has(words, trait.masquerade), masquerade],
     ...(clusterRanges.length > 0 ? [[...isNoPod, ...has(words, trait.masqueradeOutside), masquerade]] : []),
     // The node's own connections come from the virtual address itself, to which the route is the local one.

@@ -3,6 +3,7 @@ import { release } from 'node:os'
 import { Conntrack } from '../../conntrack/index.js'
 import { isKernelError, isUnsupportedError } from '../../errors/index.js'
 import type { Condition } from '../../model/index.js'
+import type { Transport } from '../../netlink/index.js'
 import { Nftables } from '../../nftables/index.js'
 import type { Rtnetlink } from '../../rtnetlink/index.js'
 import { moduleState, readModuleFacts } from '../../ipvs/modules.js'
@@ -14,10 +15,11 @@ import { readSysctl } from './sysctls.js'
 export async function openTables(
   { netns, name: table }: Settings,
   missing: Condition[],
+  transport?: Transport,
 ): Promise<Nftables | undefined> {
   let nftables: Nftables | undefined
   try {
-    nftables = await Nftables.open({ netns })
+    nftables = await Nftables.open({ netns, transport })
     // Nothing is changed by it. The family's module is loaded.
     await nftables.transaction().add('table', { family: 'inet', name: table }).check()
     return nftables

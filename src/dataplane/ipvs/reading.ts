@@ -11,7 +11,8 @@ import { readHostNumber } from '../ruleset/sets.js'
 import { learnerChain, learnersMap, secondsOfBits } from './affinity.js'
 import { hexOf, type Item, nameOf } from './items.js'
 import { families, type FamilyWords } from '../ruleset/words.js'
-import { commentOfAll } from './layout.js'
+import { commentOfAll, tableComment } from './layout.js'
+import { isTableAsMade } from './table.js'
 import {
   entrySets,
   firstMark,
@@ -45,6 +46,8 @@ export interface Found {
   readonly interface: InterfaceState
   /** The table's comment; undefined where there is none of its name. */
   readonly comment: string | undefined
+  /** Whether its chains, rules and sets are what these settings make. */
+  readonly isAsMade: boolean
 }
 
 export interface Clients {
@@ -53,10 +56,13 @@ export interface Clients {
   readonly nftables: Nftables | undefined
 }
 
+/** @param isOwn  Whether this process has made a service of IPVS, by its id: it is ours whatever others did to the table. */
 export async function readKernel(
   { ipvs, rtnetlink, nftables }: Clients,
-  { name: table, device }: Pick<Settings, 'name' | 'device'>,
+  settings: Settings,
+  isOwn: (service: string) => boolean,
 ): Promise<Found> {
+  const { name: table, device } = settings
   const items = new Map<string, Item>()
   const add = (item: Item): void => void items.set(nameOf(item), item)
   const state = await readInterface(rtnetlink, device)
@@ -94,6 +100,12 @@ export async function readKernel(
     }
   }
 
+  const seconds = [...items.values()].flatMap((item) => (item.kind === 'learner' ? [item.seconds] : []))
+  const isAsMade =
+    nftables !== undefined &&
+    comment === tableComment(settings) &&
+    (await isTableAsMade(nftables, settings, seconds))
+
   const foreign = new Set<string>()
   const entries: ServiceEntry[] = []
   const own = new Set(state.addresses)
@@ -110,6 +122,7 @@ export async function readKernel(
       nftables === undefined
         ? service.address !== undefined && own.has(service.address)
         : claims.has(id) ||
+          isOwn(id) ||
           (service.firewallMark !== undefined &&
             (isOurMark(service.firewallMark, service.family, marks) ||
               isServerMark(service.firewallMark, ofServers)))
@@ -129,7 +142,7 @@ export async function readKernel(
       })
     }
   }
-  return { items, claims, serverMarks, foreign, entries, interface: state, comment }
+  return { items, claims, serverMarks, foreign, entries, interface: state, comment, isAsMade }
 }
 
 function isOurMark(mark: number, family: AddressFamily, marks: ReadonlySet<string>): boolean {

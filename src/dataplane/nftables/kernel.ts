@@ -1,9 +1,9 @@
 /** Our table as it is in the kernel. */
-import { isDeepStrictEqual } from 'node:util'
 import { isKernelError, ValidationError } from '../../errors/index.js'
-import type { Chain, Element, Nftables, NftSet, Rule, SetInput } from '../../nftables/index.js'
+import type { Chain, Element, Nftables, Rule } from '../../nftables/index.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
-import { type Expressions, families } from '../ruleset/words.js'
+import { areRules, isSet } from '../ruleset/compare.js'
+import { families } from '../ruleset/words.js'
 import type { RulesetSettings } from '../ruleset/settings.js'
 import { type BaseChain, baseChains } from './base.js'
 
@@ -98,37 +98,10 @@ async function readOnce(
 /** Sets whose elements are put in by packets. */
 export const filled: ReadonlySet<string> = new Set(families.map((words) => setNames(words).affinity))
 
-function isSet(found: NftSet, wanted: SetInput): boolean {
-  const flagsOf = ({ flags = [] }: { readonly flags?: readonly (string | number)[] | undefined }): string =>
-    [...flags].sort().join()
-  return (
-    found.name === wanted.name &&
-    found.keyLength === wanted.keyLength &&
-    found.dataLength === wanted.dataLength &&
-    flagsOf(found) === flagsOf(wanted)
-  )
-}
-
 /** Whether the chain is what it is to be, rule by rule. */
 export function isChain(
   found: { readonly chain: Chain; readonly rules: readonly Rule[] },
   wanted: BaseChain,
 ): boolean {
-  const { rules } = found
-  return (
-    rules.length === wanted.rules.length &&
-    rules.every(({ expressions = [] }, index) => areSame(expressions, wanted.rules[index]!))
-  )
-}
-
-/** The kernel tells of some expressions more than it needs to be told. */
-function areSame(found: readonly object[], wanted: Expressions): boolean {
-  return (
-    found.length === wanted.length &&
-    wanted.every((expression, index) =>
-      Object.entries(expression).every(([key, value]) =>
-        isDeepStrictEqual((found[index] as Readonly<Record<string, unknown>>)[key], value),
-      ),
-    )
-  )
+  return areRules(found.rules, wanted.rules)
 }
