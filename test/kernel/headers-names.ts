@@ -45,7 +45,12 @@ export const headers = [
 ]
 
 /** Numbers that are another program's, with the test that asks it. */
-export const ofOthers = new Map([['nftables/datatypes.js nft.numbers', 'nftables-print.test.ts asks nft']])
+export const ofOthers = new Map([
+  ['nftables/datatypes.js nft.numbers', 'nftables-print.test.ts asks nft'],
+  ['dataplane/ipvs/words.js trait', 'our own: bits of the data of a map of ours'],
+  ['model/port-range.js defaultNodePorts', 'our own: where ports are picked'],
+  ['model/service-state.js staleness', 'our own: an order'],
+])
 
 const nfInternals = 'net/netfilter/nf_internals.h: bits that CTA_FILTER_*_FLAGS take'
 

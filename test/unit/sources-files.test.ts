@@ -51,6 +51,7 @@ t.test('files come, change, are renamed over and go', async (t) => {
   await follower.until('Service default/a 3', 'Service default/d')
   await rm(path.join(folder, 'b.json'))
   await follower.until('Service default/d')
+  t.same([...follower.problems.values()].flat(), [])
 })
 
 t.test('a file that is written in pieces, with nothing lost in between', async (t) => {
