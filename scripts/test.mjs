@@ -22,8 +22,11 @@ const underLoad = /\/drain\.test\.js$/
 /** It has no nf_tables: what a dataplane does without is seen there. */
 const withoutTables = /\/dataplane-ipvs-alone\.test\.js$/
 
-/** Long ones that look at rules of ours more than at the kernel: on the newest alone. */
-const onNewest = /\/conformance-ipvs-own\.test\.js$/
+/** Emulated, these take minutes: what they look at is our rules more than the kernel, and one kernel is enough. */
+const onOneKernel = {
+  6.1: /\/dataplane-ipvs-rules\.test\.js$/,
+  newest: /\/dataplane-ipvs-(random|wire|killed|balance|load)\.test\.js$/,
+}
 
 const hostTimeoutSeconds = 300
 /** An emulated kernel takes five minutes, on a machine that has nothing else to do. */
@@ -53,7 +56,10 @@ export async function test({ only = parts, kernels, grep } = {}) {
     const filesOf = (kernel) =>
       kernel === 'uml'
         ? ofUml
-        : [...files, ...ofKernel].filter((file) => kernel === 'newest' || !onNewest.test(file))
+        : [...files, ...ofKernel].filter((file) => {
+            const elsewhere = Object.entries(onOneKernel).filter(([one]) => one !== kernel)
+            return kernel === 'here' || elsewhere.every(([, pattern]) => !pattern.test(file))
+          })
     const options = { env, timeoutSeconds: labTimeoutSeconds, inLab: kernels !== undefined }
     const whole = kernels === undefined && grep === undefined
     const tested = await runLabTests(filesOf, kernels ?? [...labKernels, 'uml'], { ...options, whole })
@@ -63,7 +69,7 @@ export async function test({ only = parts, kernels, grep } = {}) {
   return summarize(stages, grep === undefined ? await readJson(inProject('test/minimums.json')) : {})
 }
 
-/** `npm run test:long`: fuzzing, soak, minutes of load. test/long here, test/long/lab in user-mode Linux. */
+/** `npm run test:long`: fuzzing, soak, minutes of load. test/long here, test/long/lab in user-mode Linux, test/long/newest there. */
 export async function testLong({ grep } = {}) {
   const compiled = await build()
   if (!compiled.ok) throw new Error(compiled.output)
@@ -75,6 +81,8 @@ export async function testLong({ grep } = {}) {
   const files = await compiledTests('long/lab')
   const options = { env, timeoutSeconds: longTimeoutSeconds }
   stages.push(...(await runLabTests(() => files, ['uml'], options)))
+  const emulated = await compiledTests('long/newest')
+  stages.push(...(await runLabTests(() => emulated, ['newest'], options)))
   return summarize(stages, grep === undefined ? { long: 2, 'lab uml': 2, 'lab here': 2 } : {})
 }
 
