@@ -1,5 +1,5 @@
-/** Who holds a socket: /proc/<pid>/fd has the inode of each. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+/** Who holds a socket (/proc/<pid>/fd has the inode of each), and who is there at all. */
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { Slices } from './slices.js'
 
 /** A process that holds a socket. */
@@ -37,6 +37,34 @@ export async function processesOf(inodes: ReadonlySet<number>): Promise<Map<numb
     }
   }
   return found
+}
+
+/**
+ * Processes of these names, as /proc/<pid>/comm has them (15 bytes at most), whose network namespace is the one at
+ * `netnsPath`. Those whose namespace this process may not see (other users', without CAP_SYS_PTRACE) and those of another
+ * PID namespace are not among them.
+ */
+export function processesNamed(
+  names: ReadonlySet<string>,
+  netnsPath: string,
+): { readonly pid: number; readonly name: string }[] {
+  const here = inodeOf(netnsPath)
+  if (here === undefined) return []
+  return entries('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return []
+    const name = nameOf(pid)
+    return names.has(name) && inodeOf(`/proc/${pid}/ns/net`) === here ? [{ pid: Number(pid), name }] : []
+  })
+}
+
+/** Device and inode: what tells one namespace from another. */
+function inodeOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true })
+    return `${dev} ${ino}`
+  } catch {
+    return undefined
+  }
 }
 
 /** Nothing, where it is gone or not ours to see. */

@@ -134,7 +134,7 @@ class IpvsDataplane implements Dataplane {
       if (nftables !== undefined) keep(nftables)
       const conntrack = await openConntrack(settings, missing)
       if (conntrack !== undefined) keep(conntrack)
-      missing.push(...forwardingOf(settings), ...(await otherOwners(rtnetlink)))
+      missing.push(...forwardingOf(settings), ...(await otherOwners(rtnetlink, netns)))
       return new IpvsDataplane({ ipvs, rtnetlink, nftables }, conntrack, settings, missing)
     } catch (error) {
       for (const client of opened) client.close()

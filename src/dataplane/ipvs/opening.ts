@@ -4,7 +4,9 @@ import { Conntrack } from '../../conntrack/index.js'
 import { isKernelError, isUnsupportedError } from '../../errors/index.js'
 import type { Condition } from '../../model/index.js'
 import type { Transport } from '../../netlink/index.js'
+import { type Netns, netnsPath } from '../../net/index.js'
 import { Nftables } from '../../nftables/index.js'
+import { processesNamed } from '../../processes.js'
 import type { Rtnetlink } from '../../rtnetlink/index.js'
 import { moduleState, readModuleFacts } from '../../ipvs/modules.js'
 import { schedulers } from '../../ipvs/index.js'
@@ -71,18 +73,32 @@ export function forwardingOf({ netns }: Settings): Condition[] {
 }
 
 /** Interfaces that others have for addresses of IPVS. */
-const owners: Readonly<Record<string, string>> = {
+const interfaces: Readonly<Record<string, string>> = {
   'kube-ipvs0': 'kube-proxy in its IPVS mode',
   'kube-dummy-if': 'kube-router',
 }
 
+/** Processes that may write into IPVS, by their names; `when` they do. */
+const processes: Readonly<Record<string, string>> = {
+  keepalived: 'if its configuration has a virtual_server',
+  'kube-proxy': 'in its IPVS mode',
+  'kube-router': 'with its service proxy',
+}
+
 /** Others that write into the same IPVS tables. Their services are left as they are; that they leave ours is theirs to say. */
-export async function otherOwners({ links }: Rtnetlink): Promise<Condition[]> {
+export async function otherOwners({ links }: Rtnetlink, netns: Netns | undefined): Promise<Condition[]> {
   const names = new Set((await links.list()).map(({ name }) => name))
-  return Object.entries(owners)
+  const conditions = Object.entries(interfaces)
     .filter(([name]) => names.has(name))
     .map(([name, owner]) => ({
       reason: 'OtherOwner',
       message: `${owner} works here, too (its interface ${name} is there), and deletes services of IPVS that are not its own: stop it and remove what it has left, or use the nftables dataplane`,
     }))
+  for (const { pid, name } of processesNamed(new Set(Object.keys(processes)), netnsPath(netns))) {
+    conditions.push({
+      reason: 'OtherOwner',
+      message: `${name} runs here, too (process ${pid}), and writes into IPVS ${processes[name]}: stop it, or let none of its virtual services have an address and port of one of these`,
+    })
+  }
+  return conditions
 }
