@@ -319,6 +319,7 @@ class IpvsDataplane implements Dataplane {
       failures.set(key, error)
       described.delete(key)
     }
+    this.#refuseKept(change.deleted, described, failures)
     const before = new Map([...described.keys()].map((key) => [key, this.#wanted.itemsOf(key)]))
     let step: ReadonlyMap<string, Items | undefined> = stepOf(change, described)
     let isRestLooked = everything
@@ -358,6 +359,17 @@ class IpvsDataplane implements Dataplane {
           failures.set(key, error)
           described.delete(key)
           again.set(key, before.get(key))
+        }
+      }
+      // Who has got a frontend of theirs meanwhile gives it back.
+      for (const [key, items] of again) {
+        if (described.has(key)) continue
+        for (const [name, { kind }] of items ?? []) {
+          const taker = kind === 'service' ? this.#wanted.ownerOf(name) : undefined
+          if (taker === undefined || taker === key || !described.has(taker)) continue
+          failures.set(taker, new ValidationError('frontends', name, `a frontend that ${key} does not have`))
+          described.delete(taker)
+          again.set(taker, before.get(taker))
         }
       }
       if (again.size === 0) break
@@ -458,7 +470,38 @@ class IpvsDataplane implements Dataplane {
         failures.set(service.key, error as Error)
       }
     }
+    this.#refuseKept(deleted, described, failures)
     return { described, failures }
+  }
+
+  /** Who fails stays as it was, and nobody gets a frontend that it would have left. */
+  #refuseKept(
+    deleted: readonly string[],
+    described: Map<string, Description>,
+    failures: Map<string, Error>,
+  ): void {
+    const going = new Set(deleted)
+    const isKept = (owner: string): boolean => failures.has(owner) && !going.has(owner)
+    for (let isOver = false; !isOver;) {
+      isOver = true
+      for (const [key, { items }] of described) {
+        const error = this.#taker(key, items, isKept)
+        if (error === undefined) continue
+        failures.set(key, error)
+        described.delete(key)
+        isOver = false
+      }
+    }
+  }
+
+  #taker(key: string, items: Items, isKept: (owner: string) => boolean): ValidationError | undefined {
+    for (const [name, item] of items) {
+      const owner = item.kind === 'service' ? this.#wanted.ownerOf(name) : undefined
+      if (owner !== undefined && owner !== key && isKept(owner)) {
+        return new ValidationError('frontends', name, `a frontend that ${owner} does not have`)
+      }
+    }
+    return undefined
   }
 
   /** @throws ValidationError where another virtual service has the same frontend */
