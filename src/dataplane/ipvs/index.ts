@@ -1,2 +1,2 @@
 /** The dataplane that keeps virtual services in IPVS. */
-export { openIpvsDataplane } from './dataplane.js'
+export { openIpvsDataplane, type TransportOf } from './dataplane.js'

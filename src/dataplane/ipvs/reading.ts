@@ -119,13 +119,13 @@ export async function readKernel(
     const { service, destinations } = entry
     const id = serviceId(service)
     const isOurs =
-      nftables === undefined
+      isOwn(id) ||
+      (nftables === undefined
         ? service.address !== undefined && own.has(service.address)
         : claims.has(id) ||
-          isOwn(id) ||
           (service.firewallMark !== undefined &&
             (isOurMark(service.firewallMark, service.family, marks) ||
-              isServerMark(service.firewallMark, ofServers)))
+              isServerMark(service.firewallMark, ofServers))))
     if (!isOurs) {
       foreign.add(id)
       continue
