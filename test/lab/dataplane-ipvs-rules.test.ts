@@ -256,3 +256,20 @@ ipvsTest('source ranges keep others from a balancer’s address alone', async (t
   await dataplane.apply({ upserted: [{ ...web, sourceRanges: ['0.0.0.0/0'] }], deleted: [] })
   t.equal(await askTcp(client, to), `a ${seen}`, 'everybody')
 })
+
+ipvsTest('masqueradeAll is about cluster addresses alone', async (t, sandbox) => {
+  const net = await serviceNetwork(sandbox)
+  const { client, director, pod } = net.hosts
+  await serveAsked(net, [a])
+  const node = nodeOf(director, { masqueradeAll: true })
+  await using dataplane = await openIpvsDataplane({ netns: director.netns, node })
+  const frontends = [
+    { kind: 'cluster', address: clusterAddress, port: 80 },
+    { kind: 'external', address: externalAddress, port: 80 },
+  ] as const
+  const pools = { cluster: [a], local: [a] }
+  await dataplane.synchronize([virtualService('web', pools, { frontends, externalTrafficPolicy: 'local' })])
+  const own = director.towards('servers').address
+  t.equal(await askTcp(pod, { address: clusterAddress, port: 80 }), `a ${own}`, 'a Pod, too')
+  t.equal(await askTcp(client, { address: externalAddress, port: 80 }), `a ${client.address}`, 'Local')
+})
