@@ -3,13 +3,11 @@
  * repeated with `VIADUCT_SEED`.
  */
 import t, { type Test } from 'tap'
-import { openNftablesDataplane, type NftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
+import { openNftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
 import type { DataplaneOptions } from '../../src/dataplane/index.js'
-import type { VirtualService } from '../../src/model/index.js'
-import { NetworkNamespace } from '../../src/net/index.js'
 import { type ElementInput, Nftables } from '../../src/nftables/index.js'
 import { contentOf, difference } from './support/content.js'
-import { changedService, randomKey, randomService } from './support/random-services.js'
+import { burst, Modelled } from './support/modelled.js'
 import { type Random, seeded } from './support/seeds.js'
 
 const bursts = 30
@@ -20,115 +18,32 @@ const node: DataplaneOptions['node'] = {
 }
 const place = { family: 'inet', table: 'viaduct' } as const
 
-/** A dataplane, and what it is to have. */
-class Modelled {
-  readonly services = new Map<string, VirtualService>()
-  dataplane: NftablesDataplane
-  readonly #netns: NetworkNamespace
-  readonly #fresh: NetworkNamespace
-
-  private constructor(dataplane: NftablesDataplane, netns: NetworkNamespace, fresh: NetworkNamespace) {
-    this.dataplane = dataplane
-    this.#netns = netns
-    this.#fresh = fresh
-  }
-
-  static async open(t: Test): Promise<Modelled> {
-    const [netns, fresh] = [NetworkNamespace.create(), NetworkNamespace.create()]
-    const modelled = new Modelled(await openNftablesDataplane({ netns, node }), netns, fresh)
-    t.teardown(() => {
-      modelled.dataplane.close()
-      netns.close()
-      fresh.close()
-    })
-    await modelled.dataplane.synchronize([])
-    return modelled
-  }
-
-  get netns(): NetworkNamespace {
-    return this.#netns
-  }
-
-  /** What is refused stays as it was. */
-  async apply(change: { upserted: VirtualService[]; deleted: string[] }): Promise<void> {
-    const { failures } = await this.dataplane.apply(change)
-    for (const key of change.deleted) this.services.delete(key)
-    for (const service of change.upserted) {
-      if (!failures.has(service.key)) this.services.set(service.key, service)
-    }
-  }
-
-  /** Everything anew, after changes of which the dataplane was told nothing. */
-  async synchronize(change: { upserted: VirtualService[]; deleted: string[] }): Promise<void> {
-    const wanted = new Map(this.services)
-    for (const key of change.deleted) wanted.delete(key)
-    for (const service of change.upserted) wanted.set(service.key, service)
-    const { failures } = await this.dataplane.synchronize(wanted.values())
-    for (const key of failures.keys()) {
-      const before = this.services.get(key)
-      if (before === undefined) wanted.delete(key)
-      else wanted.set(key, before)
-    }
-    this.services.clear()
-    for (const [key, service] of wanted) this.services.set(key, service)
-  }
-
-  /** The process ends, and another one goes on. */
-  async restart(): Promise<number> {
-    this.dataplane.close()
-    this.dataplane = await openNftablesDataplane({ netns: this.#netns, node })
-    const applied = await this.dataplane.synchronize(this.services.values())
-    if (applied.failures.size > 0) throw [...applied.failures.values()][0]!
-    return applied.writes
-  }
-
-  /** What differs from a programming of the same services in a namespace that has nothing. */
-  async differences(): Promise<string[]> {
-    await using dataplane = await openNftablesDataplane({ netns: this.#fresh, node })
-    const { failures } = await dataplane.synchronize(this.services.values())
-    const told = [...failures.values()].map(({ message }) => message)
-    const wanted = await contentOf(this.#fresh)
-    await dataplane.teardown()
-    return [...told, ...difference(await contentOf(this.#netns), wanted)]
-  }
-}
-
-function burst(random: Random, services: ReadonlyMap<string, VirtualService>) {
-  const upserted = new Map<string, VirtualService>()
-  const deleted = new Set<string>()
-  for (let left = 1 + random.below(160); left > 0; left--) {
-    const known = services.size > 0 ? random.of([...services.keys()]) : randomKey(random)
-    if (random.once(4)) {
-      deleted.add(known)
-      upserted.delete(known)
-      continue
-    }
-    const key = random.once(3) ? randomKey(random) : known
-    const before = upserted.get(key) ?? services.get(key)
-    upserted.set(key, before === undefined ? randomService(random, key) : changedService(random, before))
-    deleted.delete(key)
-  }
-  return { upserted: [...upserted.values()], deleted: [...deleted] }
+function modelled(t: Test): Promise<Modelled> {
+  return Modelled.open(t, {
+    open: (netns) => openNftablesDataplane({ netns, node }),
+    contentOf,
+    difference,
+  })
 }
 
 void t.test('bursts of changes end in what a fresh start makes', { timeout: 120_000 }, async (t) => {
   const random = seeded(t)
-  const modelled = await Modelled.open(t)
+  const model = await modelled(t)
   let changes = 0
   for (let round = 0; round < bursts; round++) {
-    const change = burst(random, modelled.services)
+    const change = burst(random, model.services, 160)
     changes += change.upserted.length + change.deleted.length
     const way = random.below(8)
-    if (way === 0) await modelled.synchronize(change)
+    if (way === 0) await model.synchronize(change)
     else if (way === 1) {
-      const givenUp = modelled.dataplane.apply(change, { signal: AbortSignal.abort() })
+      const givenUp = model.dataplane.apply(change, { signal: AbortSignal.abort() })
       await t.rejects(givenUp, { name: 'AbortError' })
-      await modelled.apply(change)
-    } else await modelled.apply(change)
-    const found = await modelled.differences()
+      await model.apply(change)
+    } else await model.apply(change)
+    const found = await model.differences()
     if (!t.same(found, [], `burst ${round} (${way === 0 ? 'synchronize' : 'apply'})`)) return
     if (random.once(3)) {
-      if (!t.equal(await modelled.restart(), 0, `burst ${round}: a restart writes nothing`)) return
+      if (!t.equal(await model.restart(), 0, `burst ${round}: a restart writes nothing`)) return
     }
   }
   t.comment(`${changes} changes`)
@@ -197,22 +112,22 @@ async function meddle(random: Random, nftables: Nftables): Promise<string> {
 
 void t.test('what somebody else did is put right, and changes go on', { timeout: 120_000 }, async (t) => {
   const random = seeded(t)
-  const modelled = await Modelled.open(t)
-  await using nftables = await Nftables.open({ netns: modelled.netns })
-  await modelled.apply(burst(random, modelled.services))
+  const model = await modelled(t)
+  await using nftables = await Nftables.open({ netns: model.netns })
+  await model.apply(burst(random, model.services, 160))
   for (let round = 0; round < bursts; round++) {
     const told = withResolvers()
-    const stop = modelled.dataplane.watch(() => told.resolve())
+    const stop = model.dataplane.watch(() => told.resolve())
     const did = await meddle(random, nftables)
     if (did !== '') await told.promise
     const way = random.below(4)
-    if (way === 0) await modelled.apply(burst(random, modelled.services))
-    else if (way === 1) await modelled.synchronize(burst(random, modelled.services))
-    else if (way === 2) await modelled.dataplane.repair()
-    else await modelled.restart()
+    if (way === 0) await model.apply(burst(random, model.services, 160))
+    else if (way === 1) await model.synchronize(burst(random, model.services, 160))
+    else if (way === 2) await model.dataplane.repair()
+    else await model.restart()
     stop()
     const ways = ['apply', 'synchronize', 'repair', 'restart']
-    const found = await modelled.differences()
+    const found = await model.differences()
     if (!t.same(found, [], `round ${round}: ${did}; ${ways[way]}`)) return
   }
 })

@@ -2,22 +2,11 @@
 import { openDataplane } from '../../src/dataplane/index.js'
 import { openIpvsDataplane } from '../../src/dataplane/ipvs/index.js'
 import { Ipvs } from '../../src/index.js'
-import { Nftables } from '../../src/nftables/index.js'
 import { ipvsTest } from './ipvs-test.js'
 import { askTcp, askUdp } from './support/asking.js'
 import { balanced, connect } from './support/balanced.js'
+import { hasTables } from './support/tables.js'
 import { clusterAddress, endpoint, endpoint6, nodeOf, virtualService } from './support/virtual-services.js'
-
-/** Whether there are tables of family inet: in user-mode Linux there are none. */
-async function hasTables(netns: Parameters<typeof Nftables.open>[0]): Promise<boolean> {
-  await using nftables = await Nftables.open(netns)
-  return await nftables
-    .transaction()
-    .add('table', { family: 'inet', name: 'probe' })
-    .check()
-    .then(() => true)
-    .catch(() => false)
-}
 
 ipvsTest('without nf_tables addresses are served, and what is missing is told', async (t, sandbox) => {
   const { client, director } = (await balanced(sandbox)).hosts

@@ -1,4 +1,4 @@
-/** Sockets of NETLINK_NETFILTER that show what goes through them, before it is sent and after it was answered. */
+/** Sockets, of NETLINK_NETFILTER unless said, that show what goes through them, before it is sent and after it was answered. */
 import {
   forEachMessage,
   NETLINK_NETFILTER,
@@ -29,10 +29,10 @@ export interface Watcher {
 }
 
 /** As the dataplane's own sockets are. */
-export function watchedTransport(netns: Netns, watcher: Watcher): Transport {
+export function watchedTransport(netns: Netns, watcher: Watcher, protocol = NETLINK_NETFILTER): Transport {
   const bufferBytes = 64 * 1024 * 1024
   const inner = openSocket({
-    protocol: NETLINK_NETFILTER,
+    protocol,
     netns,
     sendBufferBytes: bufferBytes,
     receiveBufferBytes: bufferBytes,
