@@ -19,8 +19,8 @@ const onEveryKernel =
 
 /** In user-mode Linux code runs natively: the tests that put servers under load have four times as much there. */
 const underLoad = /\/drain\.test\.js$/
-/** It has no nf_tables: what a dataplane does without is seen there. */
-const withoutTables = /\/dataplane-ipvs-alone\.test\.js$/
+/** It has no nf_tables: what a dataplane does without is seen there, and processes start fast enough to be killed. */
+const withoutTables = /\/dataplane-ipvs-(alone|random|wire|killed|balance|load)\.test\.js$/
 
 /** Emulated, these take minutes: what they look at is our rules more than the kernel, and one kernel is enough. */
 const onOneKernel = {
