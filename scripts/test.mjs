@@ -29,8 +29,8 @@ const onOneKernel = {
 }
 
 const hostTimeoutSeconds = 300
-/** An emulated kernel takes five minutes, on a machine that has nothing else to do. */
-const labTimeoutSeconds = 840
+/** An emulated kernel takes ten minutes, on a machine that has nothing else to do. */
+const labTimeoutSeconds = 1200
 const longTimeoutSeconds = 7200
 
 /**
