@@ -24,11 +24,11 @@ const withoutTables = /\/dataplane-ipvs-(alone|random|wire|killed|balance|load)\
 
 /** Emulated, these take minutes: what they look at is our rules more than the kernel, and one kernel is enough. */
 const onOneKernel = {
-  '6.1': /\/dataplane-ipvs-rules\.test\.js$/,
+  6.1: /\/dataplane-ipvs-rules\.test\.js$/,
   newest: /\/dataplane-ipvs(-wire|-balance)?\.test\.js$/,
-  // Natively, and without nf_tables: with them in the long tests.
-  uml: /\/dataplane-ipvs-(alone|random|killed|load)\.test\.js$/,
 }
+/** Emulated, these take longer still: with nf_tables they are run by the long tests. */
+const natively = /\/dataplane-ipvs-(alone|random|killed|load)\.test\.js$/
 
 const hostTimeoutSeconds = 300
 /** An emulated kernel takes ten minutes, on a machine that has nothing else to do. */
@@ -52,7 +52,7 @@ export async function test({ only = parts, kernels, grep } = {}) {
   if (only.includes('lab')) {
     const { checkSchedule, runLabTests } = await import('./test/lab.mjs')
     const files = await compiledTests('lab')
-    const ofLoad = files.filter((file) => underLoad.test(file) || onOneKernel.uml.test(file))
+    const ofLoad = files.filter((file) => underLoad.test(file) || withoutTables.test(file))
     const ofKernel = (await compiledTests('kernel')).filter((file) => onEveryKernel.test(file))
     const ofUml = kernels === undefined ? ofLoad : files
     const filesOf = (kernel) =>
@@ -60,7 +60,8 @@ export async function test({ only = parts, kernels, grep } = {}) {
         ? ofUml
         : [...files, ...ofKernel].filter((file) => {
             const elsewhere = Object.entries(onOneKernel).filter(([one]) => one !== kernel)
-            return kernel === 'here' || elsewhere.every(([, pattern]) => !pattern.test(file))
+            if (kernel === 'here') return true
+            return !natively.test(file) && elsewhere.every(([, pattern]) => !pattern.test(file))
           })
     const options = { env, timeoutSeconds: labTimeoutSeconds, inLab: kernels !== undefined }
     const whole = kernels === undefined && grep === undefined
@@ -83,7 +84,7 @@ export async function testLong({ grep } = {}) {
   const files = await compiledTests('long/lab')
   const options = { env, timeoutSeconds: longTimeoutSeconds }
   stages.push(...(await runLabTests(() => files, ['uml'], options)))
-  const withTables = (await compiledTests('lab')).filter((file) => onOneKernel.uml.test(file))
+  const withTables = (await compiledTests('lab')).filter((file) => natively.test(file))
   const emulated = [...(await compiledTests('long/newest')), ...withTables]
   stages.push(...(await runLabTests(() => emulated, ['newest'], options)))
   return summarize(stages, grep === undefined ? { long: 2, 'lab uml': 2, 'lab here': 2 } : {})
