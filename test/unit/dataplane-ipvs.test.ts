@@ -1,5 +1,7 @@
 /** The pure parts of the dataplane of IPVS: what services become, and what has to change for it. */
 import t from 'tap'
+import { Drainer } from '../../src/dataplane/ipvs/drainer.js'
+import type { Ipvs } from '../../src/ipvs/index.js'
 import { changesOf, countOf, linesOf } from '../../src/dataplane/ipvs/changes.js'
 import { describe, type Surroundings } from '../../src/dataplane/ipvs/describe.js'
 import { type Item, itemsOf, nameOf } from '../../src/dataplane/ipvs/items.js'
@@ -247,4 +249,22 @@ t.test('settings are changed where they are less than needed, and written down',
   const hostile = `${formatRecord({})} net.ipv4.ip_forward=../../etc net.core.x=1 kernel.panic=1 net.ipv4.vs.conntrack=0`
   t.same(parseRecord(hostile), { 'net.ipv4.vs.conntrack': '0' })
   t.end()
+})
+
+t.test('who takes servers out one after the other does not put off that they go', async (t) => {
+  let looks = 0
+  const ipvs = { destinations: () => Promise.resolve([]) } as unknown as Ipvs
+  const drainer = new Drainer(ipvs, async (look) => {
+    await look()
+    looks++
+  })
+  t.teardown(() => drainer.close())
+  const service = { protocol: 'tcp', address: '10.0.0.1', port: 80 } as const
+  const deadline = performance.now() + 5000
+  for (let port = 1; looks === 0 && performance.now() < deadline; port++) {
+    const destination = { address: '10.0.0.2', port: (port % 1000) + 1, weight: 0 }
+    drainer.add([{ kind: 'destination', service, destination, drains: true }])
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.equal(looks, 1)
 })

@@ -21,6 +21,8 @@ export class Drainer {
   /** Runs a look with nobody else at work; tells the names that are no longer there. */
   readonly #run: (look: () => Promise<readonly string[]>) => Promise<void>
   #timer: NodeJS.Timeout | undefined
+  /** When it goes off, of `performance.now()`. */
+  #dueAt = 0
   #pause = quietMilliseconds
   #isClosed = false
 
@@ -30,17 +32,19 @@ export class Drainer {
   }
 
   add(items: readonly DestinationItem[]): void {
+    let isNew = false
     for (const item of items) {
       const id = serviceId(item.service)
       const held = this.#services.get(id) ?? { key: item.service, leaving: new Map<string, Leaving>() }
       this.#services.set(id, held)
       const name = nameOf(item)
-      if (!held.leaving.has(name)) held.leaving.set(name, { item })
+      if (held.leaving.has(name)) continue
+      held.leaving.set(name, { item })
+      isNew = true
     }
-    if (items.length > 0) {
-      this.#pause = quietMilliseconds
-      this.#schedule()
-    }
+    if (!isNew) return
+    this.#pause = quietMilliseconds
+    this.#schedule()
   }
 
   /** It is wanted again. */
@@ -65,10 +69,15 @@ export class Drainer {
   }
 
   #schedule(): void {
-    clearTimeout(this.#timer)
     if (this.#isClosed || this.#services.size === 0) return
+    const dueAt = performance.now() + this.#pause
+    // Who adds one after the other puts nothing off.
+    if (this.#timer !== undefined && this.#dueAt <= dueAt) return
+    clearTimeout(this.#timer)
+    this.#dueAt = dueAt
     // It keeps no process alive: whoever reads the kernel next finds them at weight 0.
     this.#timer = setTimeout(() => {
+      this.#timer = undefined
       this.#pause = Math.min(this.#pause * 1.5, longestPauseMilliseconds)
       const again = (): void => this.#schedule()
       this.#run(() => this.#look()).then(again, again)
