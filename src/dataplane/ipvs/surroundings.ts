@@ -1,5 +1,6 @@
 /** Which addresses are the node's, and which of them answer node ports. Pure. */
-import { canonicalAddress, parsePrefix, prefixContains } from '../../address/index.js'
+import { canonicalAddress } from '../../address/index.js'
+import { nodePortAddressesOf } from '../ruleset/settings.js'
 import type { Surroundings } from './describe.js'
 import type { Found } from './reading.js'
 import type { Settings } from './settings.js'
@@ -10,16 +11,13 @@ export function surroundingsOf(
   hasTable: boolean,
   foreign: ReadonlySet<string>,
 ): Surroundings {
-  const ranges = settings.nodePortAddresses.map((range) => parsePrefix(range)!)
   return {
     hasTable,
     // Those that it was not told of, too: what an interface has is not put on ours.
     nodeAddresses: new Set(
       [...nodeAddresses, ...settings.addresses].map((text) => canonicalAddress(text) ?? text),
     ),
-    nodePortAddresses: settings.addresses.filter((address) =>
-      ranges.some((range) => prefixContains(range, address)),
-    ),
+    nodePortAddresses: nodePortAddressesOf(settings),
     isForeign: (service) => foreign.has(service),
   }
 }

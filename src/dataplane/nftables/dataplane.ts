@@ -25,7 +25,7 @@ import type {
   ServiceStatistics,
 } from '../dataplane.js'
 import { keyOf } from '../ruleset/changes.js'
-import { type RulesetSettings, settingsOf } from '../ruleset/settings.js'
+import { nodePortAddressesOf, type RulesetSettings, settingsOf } from '../ruleset/settings.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { wordsOf } from '../ruleset/words.js'
 import { StaleFlows } from '../stale-flows.js'
@@ -152,7 +152,7 @@ export class NftablesDataplane implements Dataplane {
       const transaction = this.#nftables.transaction()
       const step = state.change(change)
       step.fill(transaction)
-      const stale = new StaleFlows(this.#settings.addresses)
+      const stale = new StaleFlows(nodePortAddressesOf(this.#settings))
       for (const service of change.upserted) stale.changed(state.services.get(service.key)?.service, service)
       for (const key of change.deleted) {
         const before = state.services.get(key)
@@ -204,7 +204,7 @@ export class NftablesDataplane implements Dataplane {
       try {
         const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
         step.accept()
-        const stale = new StaleFlows(this.#settings.addresses)
+        const stale = new StaleFlows(nodePortAddressesOf(this.#settings))
         for (const service of accepted) stale.changed(undefined, service)
         for (const { service } of this.#state?.services.values() ?? []) {
           if (!state.services.has(service.key)) stale.changed(service, undefined)

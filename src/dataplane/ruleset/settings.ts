@@ -1,5 +1,5 @@
 /** The node's settings, checked and complete. */
-import { canonicalAddress, parsePrefix } from '../../address/index.js'
+import { canonicalAddress, parsePrefix, prefixContains } from '../../address/index.js'
 import { ValidationError } from '../../errors/index.js'
 import type { DataplaneOptions, NodeSettings } from '../dataplane.js'
 
@@ -46,6 +46,12 @@ export function settingsOf(
         ? primaryOf(own)
         : prefixesOf('nodePortAddresses', node.nodePortAddresses),
   }
+}
+
+/** The node's addresses that answer node ports. */
+export function nodePortAddressesOf({ addresses, nodePortAddresses }: RulesetSettings): string[] {
+  const ranges = nodePortAddresses.map((range) => parsePrefix(range)!)
+  return addresses.filter((address) => ranges.some((range) => prefixContains(range, address)))
 }
 
 /** The first of each family. */
