@@ -1,5 +1,5 @@
 /** What of our table is there whatever the services are: its sets, and the chains that packets come into. */
-import type { ChainInput } from '../../nftables/index.js'
+import type { WantedChain } from '../ruleset/compare.js'
 import type { RulesetSettings } from '../ruleset/settings.js'
 import { setNames } from '../ruleset/sets.js'
 import {
@@ -19,13 +19,10 @@ import {
   rejections,
   word,
 } from '../ruleset/words.js'
-import { type ChainRules, dispatchRules, rejectChain } from './profiles.js'
-
-/** A base chain where `hook` is given. */
-export interface BaseChain extends ChainRules, Pick<ChainInput, 'type' | 'hook' | 'priority'> {}
+import { dispatchRules, rejectChain } from './profiles.js'
 
 /** In an order in which each refers to earlier ones alone. */
-export function baseChains(settings: RulesetSettings): BaseChain[] {
+export function baseChains(settings: RulesetSettings): WantedChain[] {
   const toDispatch: readonly Expressions[] = [[goto('dispatch')]]
   return [
     { name: rejectChain, rules: rejections },

@@ -1,11 +1,11 @@
 /** Our table as it is in the kernel. */
 import { isKernelError, ValidationError } from '../../errors/index.js'
-import type { Chain, Element, Nftables, Rule } from '../../nftables/index.js'
+import type { Element, Nftables, Rule } from '../../nftables/index.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
-import { areRules, isSet } from '../ruleset/compare.js'
+import { isSet } from '../ruleset/compare.js'
 import { families } from '../ruleset/words.js'
 import type { RulesetSettings } from '../ruleset/settings.js'
-import { type BaseChain, baseChains } from './base.js'
+import { baseChains } from './base.js'
 
 /** Goes up whenever older rules would not do: a table of another layout is replaced in one transaction. */
 const layout = 1
@@ -14,8 +14,8 @@ export const tableComment = `${commentStart}${layout}`
 
 /** A table of ours, of this layout. */
 export interface KernelTable {
-  readonly generation: number
-  readonly chains: ReadonlyMap<string, { readonly chain: Chain; readonly rules: readonly Rule[] }>
+  /** The rules of each. */
+  readonly chains: ReadonlyMap<string, readonly Rule[]>
   /** Of the sets that were asked for, and never of those that packets fill. */
   readonly elements: ReadonlyMap<string, readonly Element[]>
 }
@@ -76,32 +76,22 @@ async function readOnce(
   const wanted = setsOf(table, settings.statistics)
   // Sets cannot be changed: one that is missing or different was somebody else's doing.
   if (wanted.some((set) => !sets.some((one) => isSet(one, set)))) return { generation, table: 'other' }
-  const chains = new Map<string, { chain: Chain; rules: Rule[] }>()
-  for (const chain of await nftables.chains(selection)) {
-    if (chain.table === table.table) chains.set(chain.name, { chain, rules: [] })
-  }
+  const made = (await nftables.chains(selection)).filter((chain) => chain.table === table.table)
   // The same goes for where packets come in.
   for (const { name, hook, priority } of baseChains(settings)) {
-    const found = chains.get(name)?.chain
+    const found = made.find((chain) => chain.name === name)
     if (found !== undefined && (found.hook !== hook || found.priority !== priority)) {
       return { generation, table: 'other' }
     }
   }
-  for (const rule of await nftables.rules(selection)) chains.get(rule.chain!)?.rules.push(rule)
+  const chains = new Map<string, Rule[]>(made.map(({ name }) => [name, []]))
+  for (const rule of await nftables.rules(selection)) chains.get(rule.chain!)?.push(rule)
   const elements = new Map<string, readonly Element[]>()
   for (const { name } of wanted) {
     if (filled.has(name) || chosen?.has(name) === false) continue
     elements.set(name, (await nftables.elements({ family, table: table.table, name })).elements)
   }
-  return { generation, table: { generation, chains, elements } }
+  return { generation, table: { chains, elements } }
 }
 /** Sets whose elements are put in by packets. */
 export const filled: ReadonlySet<string> = new Set(families.map((words) => setNames(words).affinity))
-
-/** Whether the chain is what it is to be, rule by rule. */
-export function isChain(
-  found: { readonly chain: Chain; readonly rules: readonly Rule[] },
-  wanted: BaseChain,
-): boolean {
-  return areRules(found.rules, wanted.rules)
-}

@@ -5,6 +5,7 @@
 import { ValidationError } from '../../errors/index.js'
 import { type Frontend, type RealServer, type ServiceChange, type VirtualService } from '../../model/index.js'
 import type { Element, ElementInput, Transaction } from '../../nftables/index.js'
+import { areRules, type WantedChain } from '../ruleset/compare.js'
 import { ElementChanges, keyOf } from '../ruleset/changes.js'
 import type { RulesetSettings } from '../ruleset/settings.js'
 import {
@@ -18,8 +19,8 @@ import {
 } from '../ruleset/sets.js'
 import { families, type FamilyWords, hostNumber, wordsOf } from '../ruleset/words.js'
 import { type AddressFamily, formatAddress } from '../../address/index.js'
-import { type BaseChain, baseChains } from './base.js'
-import { isChain, type KernelTable } from './kernel.js'
+import { baseChains } from './base.js'
+import type { KernelTable } from './kernel.js'
 import { ProfileNumbers } from './profile-numbers.js'
 import { type ChainRules, localSlots, profileOfName } from './profiles.js'
 import {
@@ -168,7 +169,9 @@ export class State {
       for (const emitter of emitters) set(names[emitter.set], this.#elementsOf(words.family, emitter))
       for (const shared of sharedSets) set(names[shared.set], this.#sharesIn(words.family, shared))
     }
-    const chains = new Map<string, BaseChain>(baseChains(this.#settings).map((chain) => [chain.name, chain]))
+    const chains = new Map<string, WantedChain>(
+      baseChains(this.#settings).map((chain) => [chain.name, chain]),
+    )
     for (const { chains: own } of profiles) {
       for (const chain of own.toReversed()) chains.set(chain.name, chain)
     }
@@ -178,9 +181,9 @@ export class State {
       fill: (transaction) => {
         const wrong = [...chains.values()].filter((chain) => {
           const there = kernel?.chains.get(chain.name)
-          return there === undefined || !isChain(there, chain)
+          return there === undefined || !areRules(there, chain.rules)
         })
-        const isThere = ({ name }: BaseChain): boolean => kernel?.chains.has(name) === true
+        const isThere = ({ name }: WantedChain): boolean => kernel?.chains.has(name) === true
         for (const chain of wrong) putChain(transaction, this.#table, chain, isThere(chain))
         for (const { name, rules } of wrong) putRules(transaction, this.#table, name, rules)
         changes.addTo(transaction, this.#table)
@@ -448,7 +451,7 @@ function numbersIn(kernel: KernelTable | undefined): Map<string, number> {
   return numbers
 }
 
-function putChain(transaction: Transaction, table: TableName, chain: BaseChain, isThere: boolean): void {
+function putChain(transaction: Transaction, table: TableName, chain: WantedChain, isThere: boolean): void {
   const { name, type, hook, priority } = chain
   if (isThere) transaction.flush('chain', { ...table, name: chain.name })
   else transaction.add('chain', { ...table, name, type, hook, priority })
