@@ -40,7 +40,7 @@ export async function choiceNetwork(t: Test) {
   /** What each client was given, by its address and port. */
   const choices = async (family: Family, datagrams: Iterable<Datagram>): Promise<Map<string, string>> => {
     await conntrack.flush()
-    sendDatagrams(client, node, datagrams)
+    await sendDatagrams(client, node, datagrams)
     const found = new Map<string, string>()
     for await (const { original, reply } of conntrack.stream({ family, protocol: 'udp' })) {
       found.set(`${original.source} ${original.sourcePort}`, `${reply.source} ${reply.sourcePort}`)

@@ -1,5 +1,8 @@
 /** Datagrams of many clients, as cheap as they can be: frames put onto the link, with whatever sender they are to have. */
+import { setImmediate } from 'node:timers/promises'
+
 import { parseAddress } from '../../../src/address/index.js'
+import { isKernelError } from '../../../src/errors/index.js'
 import { openPacket } from '../../../src/net/index.js'
 import type { Host } from '../../../src/testing/index.js'
 
@@ -12,14 +15,32 @@ export interface Datagram {
 
 const [IPv4, IPv6, UDP] = [0x0800, 0x86dd, 17]
 
-/** From a host's link towards another one, in this order. */
-export function sendDatagrams(host: Host, towards: Host, datagrams: Iterable<Datagram>): void {
+const patienceMilliseconds = 10_000
+
+/**
+ * From a host's link towards another one, in this order. Where the kernel is behind with those that were sent (its send
+ * buffer is full), it is given the processor until it has caught up.
+ */
+export async function sendDatagrams(host: Host, towards: Host, datagrams: Iterable<Datagram>): Promise<void> {
   const { device, hardwareAddress } = host.towards(towards.name)
   const other = towards.towards(host.name).hardwareAddress
   const socket = openPacket({ netns: host.netns, device })
   const link = Buffer.concat([mac(other), mac(hardwareAddress), Buffer.alloc(2)])
+  const deadline = performance.now() + patienceMilliseconds
+  const isSent = (bytes: Buffer): boolean => {
+    try {
+      socket.send(bytes)
+      return true
+    } catch (error) {
+      if (isKernelError(error, 'EAGAIN') && performance.now() < deadline) return false
+      throw error
+    }
+  }
   try {
-    for (const datagram of datagrams) socket.send(frame(link, datagram))
+    for (const datagram of datagrams) {
+      const bytes = frame(link, datagram)
+      while (!isSent(bytes)) await setImmediate()
+    }
   } finally {
     socket.close()
   }
