@@ -39,18 +39,28 @@ async function bundleTogether(files, chunkNames) {
     platform: 'node',
     target: 'node20',
     sourcemap: true,
-    // Names of classes are seen in messages.
-    keepNames: true,
     legalComments: 'linked',
     // Its other half is CommonJS, which asks for Node's modules with a `require` that a module does not have.
     alias: { yaml: './node_modules/yaml/browser/index.js' },
     metafile: true,
     logLevel: 'warning',
   })
-  return {
-    inputs: Object.keys(metafile.inputs),
-    outputs: Object.keys(metafile.outputs).map((file) => path.normalize(file)),
-  }
+  const outputs = Object.keys(metafile.outputs).map((file) => path.normalize(file))
+  for (const file of outputs.filter((each) => each.endsWith('.js'))) await nameClasses(inProject(file))
+  return { inputs: Object.keys(metafile.inputs), outputs }
+}
+
+/**
+ * A class that speaks of itself becomes `var Ipvs = class _Ipvs`, and its name is seen in messages. esbuild's own answer,
+ * `keepNames`, is a call for each function that is made while the program runs: a fifth of what 10,000 services take.
+ */
+async function nameClasses(file) {
+  const text = await readFile(file, 'utf8')
+  const named = text.replaceAll(
+    /^var (\w+) = class _\1 (extends \w+ )?\{$/gm,
+    (line, name) => `${line} static name = '${name}';`,
+  )
+  if (named !== text) await writeFile(file, named)
 }
 
 /** The licences of the packages whose code is in the bundle: they ask for their text wherever the code goes. */
