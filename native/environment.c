@@ -1,6 +1,5 @@
 #include "environment.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,11 +10,6 @@
 static void end(napi_async_cleanup_hook_handle hook, void *data);
 static void release(napi_env env, void *data, void *hint);
 static void take_completions(uv_async_t *wake);
-
-static bool has_processors(void) {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
-}
 
 bool environment_create(napi_env env) {
   struct environment *environment = calloc(1, sizeof(*environment));
@@ -28,7 +22,6 @@ bool environment_create(napi_env env) {
     return false;
   }
   environment->env = env;
-  environment->is_parallel = has_processors();
   pthread_mutex_init(&environment->lock, NULL);
   /* The instance data is released also if the rest fails. */
   if (!check(env, napi_set_instance_data(env, environment, release, NULL))) {

@@ -48,8 +48,6 @@ struct environment {
   /* Completions that are still to come; they keep the loop alive. */
   unsigned awaited;
 
-  /* Threads run side by side here: looking out for each other pays. */
-  bool is_parallel;
   /* See worker.h. */
   struct worker *idle_workers;
   unsigned idle_count;

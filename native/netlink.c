@@ -50,14 +50,6 @@ struct netlink_socket {
 /* Any number that no other class has. */
 static const napi_type_tag tag = {0x5bd1f4c0a79e4a1du, 0x9c6b3f0e2d8817a4u};
 
-/*
- * A hurried job is looked at for a moment after it was started: messages that are applied together take the kernel some
- * microseconds, and waking the event loop from another thread ten times as long. If it fails, and the kernel takes back
- * what it did, that moment is over long before, and it is told as any other is.
- */
-enum progress { JOB_HURRIED, JOB_DONE, JOB_AWAITED };
-enum { HURRIED_BYTES = 16 * 1024, HURRY_NANOSECONDS = 60000 };
-
 /* An exchange on another thread. */
 struct job {
   struct completion completion;
@@ -67,8 +59,6 @@ struct job {
   struct worker *worker;
   enum exchange_kind kind;
   int64_t deadline;
-  /* enum progress */
-  atomic_int progress;
   struct replies replies;
   /* Holds the array whose memory the replies were lent, or NULL. */
   napi_ref into;
@@ -300,16 +290,17 @@ static int obstacle(const struct netlink_socket *socket) {
 
 /* The hot path: two system calls, no memory, as few calls of Node-API as possible. */
 static napi_value exchange_sync(napi_env env, napi_callback_info info) {
-  napi_value arguments[3], result;
+  napi_value arguments[4], result;
   const uint8_t *request;
   size_t capacity;
-  uint32_t length;
+  uint32_t length, kind;
   double timeout;
   struct netlink_socket *socket = read_receiver(env, info, arguments, COUNT(arguments));
   if (socket == NULL || !read_bytes(env, arguments[0], &request, &capacity)) return NULL;
   if (napi_get_value_uint32(env, arguments[1], &length) != napi_ok || length > capacity ||
-      napi_get_value_double(env, arguments[2], &timeout) != napi_ok) {
-    return throw_type_error(env, "expected exchangeSync(request, length, timeoutMilliseconds)");
+      napi_get_value_uint32(env, arguments[2], &kind) != napi_ok || kind > EXCHANGE_ATOMIC ||
+      napi_get_value_double(env, arguments[3], &timeout) != napi_ok) {
+    return throw_type_error(env, "expected exchangeSync(request, length, kind, timeoutMilliseconds)");
   }
   int error = obstacle(socket);
   if (error != 0) return throw_error(env, error, "sendmsg");
@@ -318,7 +309,7 @@ static napi_value exchange_sync(napi_env env, napi_callback_info info) {
 
   struct replies replies = {.bytes = socket->buffer->bytes, .capacity = BUFFER_BYTES, .borrowed = true};
   int64_t deadline = -timeout_nanoseconds(timeout);
-  struct exchange_failure failure = exchange(&socket->exchange, request, length, EXCHANGE_BATCH, deadline, &replies);
+  struct exchange_failure failure = exchange(&socket->exchange, request, length, (enum exchange_kind)kind, deadline, &replies);
   if (failure.error != 0) {
     if (!replies.borrowed) free(replies.bytes);
     return throw_error(env, failure.error, failure.syscall);
@@ -350,11 +341,7 @@ static void run_job(void *argument) {
   struct job *job = argument;
   job->failure =
       exchange(&job->socket->exchange, job->request, job->length, job->kind, job->deadline, &job->replies);
-  /* Whoever looks for it frees it, and whoever awaits it is told: it is theirs from here on. */
-  int hurried = JOB_HURRIED;
-  if (!atomic_compare_exchange_strong(&job->progress, &hurried, JOB_DONE)) {
-    environment_complete(job->socket->environment, &job->completion);
-  }
+  environment_complete(job->socket->environment, &job->completion);
 }
 
 /* The replies as an array: a part of the one that was lent for them if they did fit, else memory of their own. */
@@ -427,41 +414,22 @@ static void complete_job(struct completion *completion) {
   drop(socket);
 }
 
-static bool is_done(void *argument) {
-  struct job *job = argument;
-  return atomic_load(&job->progress) == JOB_DONE;
-}
-
-/* Whether it is done before long; if not, it is awaited. */
-static bool is_done_soon(struct job *job) {
-  if (look_out(is_done, job, HURRY_NANOSECONDS)) return true;
-  int hurried = JOB_HURRIED;
-  return !atomic_compare_exchange_strong(&job->progress, &hurried, JOB_AWAITED);
-}
-
 static void stop_job(struct activity *activity) {
   struct job *job = (struct job *)((char *)activity - offsetof(struct job, activity));
   cancel(job->socket);
 }
 
-/* On another thread; returns a number of errno.h. It may be over already. */
-static int start_job(struct netlink_socket *socket, struct job *job, bool *over, const char **syscall) {
+/* On another thread; returns a number of errno.h. */
+static int start_job(struct netlink_socket *socket, struct job *job, const char **syscall) {
   if (socket->exchange.cancel_fd < 0) {
     *syscall = "eventfd";
     socket->exchange.cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (socket->exchange.cancel_fd < 0) return errno;
   }
   *syscall = "pthread_create";
-  bool hurried = job->kind == EXCHANGE_ATOMIC && job->length <= HURRIED_BYTES && socket->environment->is_parallel;
-  atomic_init(&job->progress, hurried ? JOB_HURRIED : JOB_AWAITED);
-  int error = worker_run(socket->environment, run_job, job, hurried, &job->worker);
+  int error = worker_run(socket->environment, run_job, job, &job->worker);
   if (error != 0) return error;
   socket->running = job;
-  *over = hurried && is_done_soon(job);
-  if (*over) {
-    leave_socket(job);
-    return 0;
-  }
   environment_await(socket->environment);
   socket->references++;
   activity_started(socket->environment, &job->activity);
@@ -490,12 +458,8 @@ static napi_value rejected(struct environment *environment, int error, const cha
   return result;
 }
 
-/*
- * What it is answered, or a promise of it: for what is over at once none is made, because a promise and its functions
- * cost as much as the kernel takes.
- */
 static napi_value exchange_async(napi_env env, napi_callback_info info) {
-  napi_value arguments[5], result;
+  napi_value arguments[5];
   const uint8_t *request;
   size_t capacity;
   int64_t length, kind;
@@ -522,23 +486,12 @@ static napi_value exchange_async(napi_env env, napi_callback_info info) {
   job->deadline = now_nanoseconds() + timeout_nanoseconds(timeout);
 
   const char *syscall = "sendmsg";
-  bool over = false;
   int error = obstacle(socket);
-  if (error == 0) error = start_job(socket, job, &over, &syscall);
-  if (error == 0 && over) {
-    error = job->failure.error;
-    syscall = job->failure.syscall;
-  }
-  if (error != 0) {
-    result = rejected(socket->environment, error, syscall);
-  } else if (over) {
-    result = outcome_of(env, job);
-  } else {
-    /* It ends on the event loop, so not before it has its promise. */
-    return promise_create(env, &job->promise);
-  }
+  if (error == 0) error = start_job(socket, job, &syscall);
+  /* It ends on the event loop, so not before it has its promise. */
+  if (error == 0) return promise_create(env, &job->promise);
   forget_job(env, job);
-  return result;
+  return rejected(socket->environment, error, syscall);
 }
 
 /* ---- Multicast groups ---- */

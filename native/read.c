@@ -102,7 +102,7 @@ napi_value read_some(napi_env env, napi_callback_info info) {
   reading->bytes = bytes;
   reading->capacity = (size_t)capacity;
   promise = promise_create(env, &reading->promise);
-  int error = promise == NULL ? 0 : worker_run(environment, run, reading, false, &reading->worker);
+  int error = promise == NULL ? 0 : worker_run(environment, run, reading, &reading->worker);
   if (promise != NULL && error == 0) {
     environment_await(environment);
     activity_started(environment, &reading->activity);

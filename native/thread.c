@@ -2,12 +2,8 @@
 
 #include <signal.h>
 
-#include "clock.h"
-
 /* Node's static TLS lies on the stack too; untouched pages cost nothing. */
 enum { STACK_BYTES = 512 * 1024 };
-/* Reading the clock takes as long as some looks at memory. */
-enum { LOOKS_BETWEEN_CLOCKS = 64 };
 
 int start_thread(pthread_t *thread, void *(*run)(void *), void *argument) {
   pthread_attr_t attributes;
@@ -22,26 +18,6 @@ int start_thread(pthread_t *thread, void *(*run)(void *), void *argument) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attributes);
   return error;
-}
-
-/* Leaves the core to its twin for a moment. */
-static void relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
-
-bool look_out(bool (*has_come)(void *), void *argument, int64_t nanoseconds) {
-  int64_t until = now_nanoseconds() + nanoseconds;
-  do {
-    for (int look = 0; look < LOOKS_BETWEEN_CLOCKS; look++) {
-      if (has_come(argument)) return true;
-      relax();
-    }
-  } while (now_nanoseconds() < until);
-  return false;
 }
 
 int run_on_thread(void *(*run)(void *), void *argument) {

@@ -3,13 +3,9 @@
 #define VIADUCT_THREAD_H
 
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 /* Both return a number of errno.h, 0 for none. */
 int start_thread(pthread_t *thread, void *(*run)(void *), void *argument);
-/* Looks at something that another thread is going to bring about, without sleeping; false if it did not come in time. */
-bool look_out(bool (*has_come)(void *), void *argument, int64_t nanoseconds);
 /* Runs a function on a thread of its own and waits for its end. */
 int run_on_thread(void *(*run)(void *), void *argument);
 

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "environment.h"
@@ -10,38 +10,28 @@
 
 /* A program has some sockets; what it does on more of them at once may wait for a thread to be made. */
 enum { MOST_IDLE = 2 };
-/* Between two requests of a program that awaits each of them lies less. */
-enum { LOOKOUT_NANOSECONDS = 100000 };
 
 struct worker {
   struct worker *next;
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  /* Set last: who sees it sees the argument, too. */
-  _Atomic(void (*)(void *)) run;
+  void (*run)(void *);
   void *argument;
-  bool hurried;
   bool ending;
 };
-
-static bool has_work(void *argument) {
-  struct worker *worker = argument;
-  return atomic_load(&worker->run) != NULL;
-}
 
 static void *wait_for_work(void *argument) {
   struct worker *worker = argument;
   for (;;) {
     pthread_mutex_lock(&worker->lock);
-    while (atomic_load(&worker->run) == NULL && !worker->ending) pthread_cond_wait(&worker->changed, &worker->lock);
-    void (*run)(void *) = atomic_exchange(&worker->run, NULL);
-    bool hurried = worker->hurried;
+    while (worker->run == NULL && !worker->ending) pthread_cond_wait(&worker->changed, &worker->lock);
+    void (*run)(void *) = worker->run;
+    worker->run = NULL;
     void *work = worker->argument;
     pthread_mutex_unlock(&worker->lock);
     if (run == NULL) return NULL;
     run(work);
-    if (hurried) look_out(has_work, worker, LOOKOUT_NANOSECONDS);
   }
 }
 
@@ -65,8 +55,7 @@ static int create(struct worker **created) {
   return 0;
 }
 
-int worker_run(struct environment *environment, void (*run)(void *), void *argument, bool hurried,
-               struct worker **worker) {
+int worker_run(struct environment *environment, void (*run)(void *), void *argument, struct worker **worker) {
   *worker = environment->idle_workers;
   if (*worker != NULL) {
     environment->idle_workers = (*worker)->next;
@@ -77,8 +66,7 @@ int worker_run(struct environment *environment, void (*run)(void *), void *argum
   }
   pthread_mutex_lock(&(*worker)->lock);
   (*worker)->argument = argument;
-  (*worker)->hurried = hurried;
-  atomic_store(&(*worker)->run, run);
+  (*worker)->run = run;
   pthread_cond_signal(&(*worker)->changed);
   pthread_mutex_unlock(&(*worker)->lock);
   return 0;

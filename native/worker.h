@@ -5,18 +5,14 @@
 #ifndef VIADUCT_WORKER_H
 #define VIADUCT_WORKER_H
 
-#include <stdbool.h>
-
 struct environment;
 struct worker;
 
 /*
  * Runs a function on an idle thread, or on a new one; returns a number of errno.h. The last thing that `run` does is
- * handing over what it has done; whoever takes that calls worker_idle(). `hurried`: the thread looks out for the next
- * work for a moment before it sleeps, because waking it takes longer than short work does.
+ * handing over what it has done; whoever takes that calls worker_idle().
  */
-int worker_run(struct environment *environment, void (*run)(void *), void *argument, bool hurried,
-               struct worker **worker);
+int worker_run(struct environment *environment, void (*run)(void *), void *argument, struct worker **worker);
 /* On the environment's thread: it is kept for the next, or ended if enough are. */
 void worker_idle(struct environment *environment, struct worker *worker);
 /* Ends those that are idle, and waits until they have. */

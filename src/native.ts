@@ -45,12 +45,12 @@ export interface NativeNetlinkSocket {
   /** Where `exchangeSync` leaves replies. Valid until the next call. */
   readonly receiveBuffer: Uint8Array
   /**
-   * Sends `request[0, length)` with one `sendmsg` and receives on this thread until the batch is settled.
+   * Sends `request[0, length)` with one `sendmsg` (dumps one after the other) and receives on this thread until it is settled.
    * Returns the number of reply bytes in `receiveBuffer`, or `-1 - bytes` if replies were lost (ENOBUFS). More than
    * `receiveBuffer.length`: the whole is had from `takeOverflow()`. Throws ETIMEDOUT, EMSGSIZE, EBADF, EBUSY (an
    * asynchronous exchange is in flight, or the socket is receiving events).
    */
-  exchangeSync(request: Uint8Array, length: number, timeoutMilliseconds: number): number
+  exchangeSync(request: Uint8Array, length: number, kind: number, timeoutMilliseconds: number): number
   takeOverflow(): Uint8Array
   /**
    * The same on a thread of its own, for either kind; one at a time (EBUSY). The request is copied. When the socket is
@@ -59,8 +59,6 @@ export interface NativeNetlinkSocket {
    *
    * Replies that fit `into`, but for room for a datagram more, are a part of it. Until it is settled, that memory is the
    * thread's: it may not be read, written or given away.
-   *
-   * Of a small one that is over within some microseconds there is no promise: its replies are returned.
    */
   exchange(
     request: Uint8Array,
@@ -68,7 +66,7 @@ export interface NativeNetlinkSocket {
     kind: number,
     timeoutMilliseconds: number,
     into?: Uint8Array,
-  ): Promise<NativeReplies> | NativeReplies
+  ): Promise<NativeReplies>
   joinGroup(group: number): void
   leaveGroup(group: number): void
   /**

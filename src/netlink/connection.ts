@@ -30,6 +30,8 @@ const defaultDeadline = 10_000
 /** A synchronous exchange holds the event loop, so it gets no longer than this. The kernel answers inside sendmsg. */
 const syncDeadline = 1_000
 const syncBytes = 16_384
+/** The event loop is held by the next commit only if the last one, or waking the thread that it was on, took no longer. */
+const shortCommitMilliseconds = 3
 /** Replies of one send must fit the receive buffer: some 800 bytes each there, if all of them fail. */
 const chunkMessages = 1024
 /** The first send of a batch, from which it is learnt how long the kernel takes. */
@@ -53,6 +55,8 @@ export class Connection {
   #sequence = 0
   #tail: Promise<unknown> | undefined
   #closed = false
+  /** What the last one took. */
+  #commitMilliseconds = Infinity
   readonly #flights: Flight<unknown>[] = []
   /** For messages that are applied together, as many as there were at once. */
   readonly #rooms: Room[] = []
@@ -321,8 +325,9 @@ export class Connection {
 
   /**
    * Sends messages that the kernel applies together, in one send; which of them failed, and what else was said. Each
-   * writes the flags that it wants, and is asked for when it is written. It never holds the event loop: taking back what
-   * was begun takes milliseconds.
+   * writes the flags that it wants, and is asked for when it is written. A small one holds the event loop, if the one before
+   * took the kernel no longer than a moment: that is less than waking a thread takes, and being woken by it. One that the
+   * kernel takes back takes milliseconds; after it the next goes to a thread.
    *
    * An abort before it is sent rejects with nothing done; afterwards the outcome is awaited and told.
    */
@@ -352,8 +357,14 @@ export class Connection {
     for (const [index, start] of starts.entries()) writer.setSequence(start, first + index)
     let replies: Replies
     try {
-      replies = await this.#exchange(writer.bytes, writer.length, 'atomic', options, false, room.replies)
+      const began = performance.now()
+      const mayHold = this.#commitMilliseconds <= shortCommitMilliseconds && writer.length <= syncBytes
+      const answer = this.#exchange(writer.bytes, writer.length, 'atomic', options, mayHold, room.replies)
+      // Had at once: it is valid until the next call only, whoever makes it.
+      replies = isReplies(answer) ? { ...answer, bytes: answer.bytes.slice() } : await answer
+      this.#commitMilliseconds = performance.now() - began
     } catch (error) {
+      this.#commitMilliseconds = Infinity
       throw transportError(error, sent[0]!)
     }
     const outcome = await readAtomic(
@@ -410,29 +421,29 @@ export class Connection {
   ): Replies | Promise<Replies> {
     const transport = this.#transport
     const deadline = options?.deadlineMilliseconds ?? this.#deadline
-    const here = kind === 'batch' && (mayHold ?? length <= syncBytes) && transport.exchangeSync !== undefined
+    const here = kind !== 'dumps' && (mayHold ?? length <= syncBytes) && transport.exchangeSync !== undefined
     // Who says that it may hold the event loop, a batch, has its own slices.
     const busy = this.#tail ?? (here && mayHold === undefined ? turn.spent : undefined)
     if (busy === undefined) {
       return here
-        ? transport.exchangeSync(request, length, Math.min(deadline, syncDeadline))
+        ? transport.exchangeSync(request, length, kind, Math.min(deadline, syncDeadline))
         : this.#queued(transport.exchange(request, length, kind, deadline, into))
     }
     // Its writer is used again by whoever comes while it waits.
     const copy = request.slice(0, length)
     const send = (left: number): Promise<Replies> =>
-      here ? this.#exchangeHere(copy, left) : transport.exchange(copy, length, kind, left, into)
+      here ? this.#exchangeHere(copy, kind, left) : transport.exchange(copy, length, kind, left, into)
     const waiting = inTurn(busy, send, deadline, options?.signal)
     void this.#queued(waiting.over)
     return waiting.replies
   }
 
   /** What was waited for may have spent this turn of the event loop, too. */
-  async #exchangeHere(request: Uint8Array, deadline: number): Promise<Replies> {
+  async #exchangeHere(request: Uint8Array, kind: RequestKind, deadline: number): Promise<Replies> {
     const next = turn.spent
     if (next !== undefined) await next
     const exchangeSync = this.#transport.exchangeSync!.bind(this.#transport)
-    const { bytes, lost } = exchangeSync(request, request.length, Math.min(deadline, syncDeadline))
+    const { bytes, lost } = exchangeSync(request, request.length, kind, Math.min(deadline, syncDeadline))
     // Those behind it may be answered before these bytes are read.
     return { bytes: bytes.slice(), lost }
   }

@@ -59,8 +59,13 @@ class SocketTransport implements Transport {
     return this.#socket.portId
   }
 
-  exchangeSync(request: Uint8Array, length: number, deadlineMilliseconds: number): Replies {
-    const result = this.#socket.exchangeSync(request, length, deadlineMilliseconds)
+  exchangeSync(
+    request: Uint8Array,
+    length: number,
+    kind: RequestKind,
+    deadlineMilliseconds: number,
+  ): Replies {
+    const result = this.#socket.exchangeSync(request, length, ExchangeKind[kind], deadlineMilliseconds)
     const lost = result < 0
     const size = lost ? -1 - result : result
     const bytes = size <= this.#buffer.length ? this.#buffer.subarray(0, size) : this.#socket.takeOverflow()
@@ -74,9 +79,7 @@ class SocketTransport implements Transport {
     deadlineMilliseconds: number,
     into?: Uint8Array,
   ): Promise<Replies> {
-    return Promise.resolve(
-      this.#socket.exchange(request, length, ExchangeKind[kind], deadlineMilliseconds, into),
-    )
+    return this.#socket.exchange(request, length, ExchangeKind[kind], deadlineMilliseconds, into)
   }
 
   /** Events have a socket of their own: they must not come between a request and its replies. */

@@ -4,11 +4,13 @@
  */
 export interface Transport {
   /**
-   * Sends `request[0, length)` and receives at once: a netlink request is answered inside `sendmsg`. For small requests.
+   * Sends `request[0, length)` and receives at once: a netlink request is answered inside `sendmsg`. For small requests of
+   * the kinds `batch` and `atomic`.
    * The bytes are valid until the next call. Left out by transports that cannot.
    */
   readonly exchangeSync?:
-    ((request: Uint8Array, length: number, deadlineMilliseconds: number) => Replies) | undefined
+    | ((request: Uint8Array, length: number, kind: RequestKind, deadlineMilliseconds: number) => Replies)
+    | undefined
   /**
    * The same without holding the event loop. The request may be written over as soon as the call returns. `into` is
    * memory that the replies may be put in, lent until the promise is settled; those who do not need it leave it alone.

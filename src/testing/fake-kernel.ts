@@ -62,7 +62,7 @@ export class FakeKernel implements Transport {
     this.exchangeSync =
       options.synchronous === false
         ? undefined
-        : (request, length, deadline) => this.#exchangeSync(request, length, deadline)
+        : (request, length, kind, deadline) => this.#exchangeSync(request, length, kind, deadline)
   }
 
   /** Disturbs the exchanges to come: the first the next one, and so on; undefined leaves one alone. */
@@ -143,9 +143,14 @@ export class FakeKernel implements Transport {
     for (const reject of this.#pending) reject(systemError('ECANCELED', 'close'))
   }
 
-  #exchangeSync(request: Uint8Array, length: number, deadlineMilliseconds: number): Replies {
+  #exchangeSync(
+    request: Uint8Array,
+    length: number,
+    kind: RequestKind,
+    deadlineMilliseconds: number,
+  ): Replies {
     this.#take()
-    const { replies, delay } = this.#answer(request.slice(0, length), 'batch')
+    const { replies, delay } = this.#answer(request.slice(0, length), kind)
     if (delay > deadlineMilliseconds) throw systemError('ETIMEDOUT', 'recvmsg')
     // One buffer for all, as the addon has it: who keeps its bytes sees them change.
     this.#receiveBuffer.fill(0xff)

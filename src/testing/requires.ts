@@ -201,7 +201,7 @@ function ask(
   writer.endMessage(start)
   const socket = openSocket({ protocol, netns })
   try {
-    const { bytes } = socket.exchangeSync!(writer.bytes, writer.length, 5000)
+    const { bytes } = socket.exchangeSync!(writer.bytes, writer.length, 'batch', 5000)
     const view = viewOf(bytes)
     let errno = -110
     forEachMessage(bytes, view, (kind, replyFlags, _sequence, offset, end) => {

@@ -126,7 +126,7 @@ export function exchangeNow(
   bytes: Uint8Array,
   timeoutMilliseconds = 60_000,
 ): { bytes: Uint8Array; lost: boolean } {
-  const result = socket.exchangeSync(bytes, bytes.length, timeoutMilliseconds)
+  const result = socket.exchangeSync(bytes, bytes.length, 0, timeoutMilliseconds)
   const lost = result < 0
   const length = lost ? -1 - result : result
   const shown = socket.receiveBuffer

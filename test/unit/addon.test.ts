@@ -37,7 +37,7 @@ function exchange(
 t.test('a request is answered at once, in the buffer of the socket', async (t) => {
   const socket = openNetlink()
   const bytes = request(getLoopback(7))
-  const length = socket.exchangeSync(bytes, bytes.length, 1000)
+  const length = socket.exchangeSync(bytes, bytes.length, 0, 1000)
   const found = replies(socket.receiveBuffer.subarray(0, length))
   t.match(found, [
     { type: RTM_NEWLINK, sequence: 7 },
@@ -53,7 +53,7 @@ t.test('only the first `length` bytes of a request are sent', async (t) => {
   const socket = openNetlink()
   const one = request(getLoopback(1))
   const two = request(getLoopback(1), getNothing(2))
-  const length = socket.exchangeSync(two, one.length, 1000)
+  const length = socket.exchangeSync(two, one.length, 0, 1000)
   t.strictSame(
     replies(socket.receiveBuffer.subarray(0, length)).map((reply) => reply.sequence),
     [1, 1],
@@ -272,7 +272,7 @@ t.test('no wait is without a deadline', async (t) => {
   const bytes = request({ type: 16, flags: NLM_F_REQUEST | NLM_F_ACK, sequence: 1 })
   for (const milliseconds of [0, 30]) {
     const start = performance.now()
-    t.throws(() => silent.exchangeSync(bytes, bytes.length, milliseconds), {
+    t.throws(() => silent.exchangeSync(bytes, bytes.length, 0, milliseconds), {
       code: 'ETIMEDOUT',
       errno: -110,
       syscall: 'recv',
@@ -323,7 +323,7 @@ t.test('a signal that comes while it waits neither ends nor shortens the wait', 
   const silent = openNetlink({ protocol: NETLINK_FIB_LOOKUP })
   const bytes = request({ type: 16, flags: NLM_F_REQUEST | NLM_F_ACK, sequence: 1 })
   const start = performance.now()
-  t.throws(() => silent.exchangeSync(bytes, bytes.length, 300), { code: 'ETIMEDOUT' })
+  t.throws(() => silent.exchangeSync(bytes, bytes.length, 0, 300), { code: 'ETIMEDOUT' })
   t.ok(performance.now() - start >= 299)
   await worker.terminate()
   // Handlers are called by the event loop, which stood still.
@@ -338,14 +338,14 @@ t.test('one exchange at a time, and none on a closed socket', async (t) => {
   const socket = openNetlink()
   const bytes = request(getLoopback(1))
   const waiting = exchange(socket, request(unanswered(1)), 'dumps', 60_000)
-  t.throws(() => socket.exchangeSync(bytes, bytes.length, 1000), { code: 'EBUSY', errno: -16 })
+  t.throws(() => socket.exchangeSync(bytes, bytes.length, 0, 1000), { code: 'EBUSY', errno: -16 })
   await t.rejects(exchange(socket, bytes, 'batch'), { code: 'EBUSY' })
   t.throws(() => socket.startReceiving(() => undefined), { code: 'EBUSY' })
   socket.close()
   t.equal(socket.fd, -1)
   await t.rejects(waiting, { code: 'ECANCELED' })
   socket.close()
-  t.throws(() => socket.exchangeSync(bytes, bytes.length, 1000), { code: 'EBADF' })
+  t.throws(() => socket.exchangeSync(bytes, bytes.length, 0, 1000), { code: 'EBADF' })
   t.throws(() => socket.joinGroup(1), { code: 'EBADF' })
   t.throws(() => socket.startReceiving(() => undefined), { code: 'EBADF' })
   await t.rejects(exchange(socket, bytes, 'batch'), { code: 'EBADF' })
@@ -379,7 +379,7 @@ t.test('arguments that cannot be meant throw a TypeError and send nothing', asyn
   t.throws(() => addon.openFile(-1, 'a\0b', 0), { name: 'TypeError' })
   // What is no row of messages would be dropped by the kernel without a word.
   for (const wrong of [new Uint8Array(0), new Uint8Array(15), bytes.subarray(0, 20), new Uint8Array(64)]) {
-    t.throws(() => socket.exchangeSync(wrong, wrong.length, 1000), { code: 'EINVAL' })
+    t.throws(() => socket.exchangeSync(wrong, wrong.length, 0, 1000), { code: 'EINVAL' })
     await t.rejects(exchange(socket, wrong, 'dumps'), { code: 'EINVAL' })
   }
   socket.close()
@@ -419,7 +419,7 @@ t.test('errors of the system tell code, errno and the call', async (t) => {
   t.throws(() => openNetlink({ netnsFd: 1_000_000 }), { code: 'EBADF', syscall: 'setns' })
   const socket = openNetlink()
   const large = request(...Array.from({ length: 20_000 }, (_, index) => getNothing(index)))
-  t.throws(() => socket.exchangeSync(large, large.length, 1000), { code: 'EMSGSIZE', syscall: 'sendmsg' })
+  t.throws(() => socket.exchangeSync(large, large.length, 0, 1000), { code: 'EMSGSIZE', syscall: 'sendmsg' })
   await t.rejects(exchange(socket, large, 'batch'), { code: 'EMSGSIZE' })
   socket.close()
 })
@@ -430,7 +430,7 @@ t.test('10,000 rounds of opening and closing leave no descriptor', async (t) => 
   const bytes = request(getLoopback(1))
   for (let round = 0; round < 10_000; round++) {
     const socket = openNetlink()
-    socket.exchangeSync(bytes, bytes.length, 1000)
+    socket.exchangeSync(bytes, bytes.length, 0, 1000)
     socket.close()
   }
   t.equal(openDescriptors(), before, 'netlink sockets')
@@ -485,7 +485,7 @@ t.test('a buffer that is given away takes nothing from the socket', async (t) =>
   const taken = new Uint8Array(structuredClone(memory, { transfer: [memory] }))
   const before = taken.slice()
   const bytes = request(getLoopback(9))
-  const length = socket.exchangeSync(bytes, bytes.length, 1000)
+  const length = socket.exchangeSync(bytes, bytes.length, 0, 1000)
   t.match(replies(socket.receiveBuffer.subarray(0, length)), [
     { type: RTM_NEWLINK, sequence: 9 },
     { sequence: 9, errno: 0 },

@@ -290,9 +290,9 @@ void t.test(
     const here: number[] = []
     const ipvs = await Ipvs.open({
       transport: {
-        exchangeSync(request, length, deadline) {
+        exchangeSync(request, length, kind, deadline) {
           here.push(request[16]!)
-          return fake.exchangeSync!(request, length, deadline)
+          return fake.exchangeSync!(request, length, kind, deadline)
         },
         exchange: (request, length, kind, deadline) => fake.exchange(request, length, kind, deadline),
         close: () => fake.close(),

@@ -123,3 +123,44 @@ void t.test('what may wait in the kernel is never sent while the event loop is h
   // Three, if the machine encodes a send within a slice.
   t.ok(sends.length <= 50, `and in few sends: ${sends.length}`)
 })
+
+void t.test('small commits stay on the event loop while they are short', async (t) => {
+  let milliseconds = 0
+  // Of this test alone, so that a busy machine is not taken for a slow kernel.
+  let clock = 0
+  t.intercept(performance, 'now', { value: () => clock })
+  const transport = new TimedTransport(0)
+  const kinds: string[] = []
+  const connection = new Connection({
+    exchangeSync(request, length, kind) {
+      kinds.push(kind)
+      clock += milliseconds
+      return transport.exchangeSync(request, length)
+    },
+    exchange: (request, length) => transport.exchange(request, length),
+    close: () => undefined,
+  })
+  const commit = async (bytes = 0): Promise<boolean> => {
+    const request: Request = {
+      operation: 'test',
+      write(writer, flags, sequence) {
+        const start = writer.beginMessage(100, flags, sequence)
+        for (let at = 0; at < bytes; at += 4) writer.u32(0)
+        writer.endMessage(start)
+      },
+    }
+    const { failures, acknowledged } = await connection.atomic([request], () => undefined)
+    t.strictSame([failures, [...acknowledged]], [[], [0]], 'its own answer')
+    return transport.sends.at(-1)!.here
+  }
+  t.equal(await commit(), false, 'how long this kernel takes is not known yet')
+  t.equal(await commit(), true)
+  t.strictSame(kinds, ['atomic'], 'told so: of a commit no answer is awaited')
+  t.equal(await commit(32_768), false, 'a large one')
+  t.equal(await commit(), true)
+  milliseconds = 5
+  t.equal(await commit(), true)
+  t.equal(await commit(), false, 'the one before was long')
+  t.equal(await commit(), true, 'this one was not')
+  await Promise.all([commit(), commit(), commit()])
+})

@@ -21,9 +21,9 @@ export function recorder(netns: Place): Transport & { begin(file: string): void;
     writeSync(file, request, 0, length)
   }
   return {
-    exchangeSync(request, length, deadline) {
+    exchangeSync(request, length, kind, deadline) {
       keep(request, length, 'batch')
-      return socket.exchangeSync!(request, length, deadline)
+      return socket.exchangeSync!(request, length, kind, deadline)
     },
     exchange(request, length, kind, ...given) {
       keep(request, length, kind)

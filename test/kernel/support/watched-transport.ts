@@ -42,9 +42,9 @@ export function watchedTransport(netns: Netns, watcher: Watcher, protocol = NETL
     portId: inner.portId,
     // Who answers when it likes cannot do it at once.
     exchangeSync: isPatient
-      ? (request, length, deadline) => {
+      ? (request, length, kind, deadline) => {
           watcher.sending?.(request.slice(0, length))
-          return inner.exchangeSync!(request, length, deadline)
+          return inner.exchangeSync!(request, length, kind, deadline)
         }
       : undefined,
     async exchange(request, length, kind, deadline, into) {
