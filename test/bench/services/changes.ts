@@ -16,8 +16,11 @@ export type Times = Record<Change, number[]>
 export const noTimes = (): Times =>
   Object.fromEntries(changeNames.map((name) => [name, []])) as unknown as Times
 
-/** More than the pause for which a reconciler gathers changes: the next one is made at once. */
-export const pauseMilliseconds = 52
+/** How changes follow each other: the next when the one before is done, or when the processor has rested for a while. */
+export const paces = ['in a row', 'after a rest'] as const
+export type Pace = (typeof paces)[number]
+/** About as long as a reconciler gathers changes, unless it is told otherwise. */
+export const restMilliseconds = 52
 
 /** Rounds of changes: each second one takes back what the first of the two made. */
 export class Changes {

@@ -3,7 +3,7 @@ import { median, percentile } from '../measure.js'
 import { busy, type Machine } from '../program.js'
 import * as tables from '../tables.js'
 import { grouped, ratio, seconds, spread, type Table, tenths, toReach } from '../tables.js'
-import { changeNames } from './changes.js'
+import { changeNames, type Pace, paces } from './changes.js'
 import { type GuestFigures, ipvsEndpointsEach } from './ipvs-figures.js'
 import { latencySizes } from './latency.js'
 import { endpointsEach } from './objects.js'
@@ -43,7 +43,7 @@ function tablesOf(results: Results): Table[] {
   return [
     toReach(targetsOf(results)),
     programming(figures),
-    changing(results),
+    ...paces.map((pace) => changing(results, pace)),
     ...(['first', 'later'] as const).map((which) => latency(figures, which)),
     ...(results.ipvs === undefined ? [] : ipvsTables(results.ipvs, results.services)),
   ]
@@ -83,12 +83,13 @@ function programming({ load, loadShare, restart, restartShare, memory }: Figures
   }
 }
 
-function changing({ figures, services }: Results): Table {
-  const sizes = Object.keys(figures.changes).map(Number)
+function changing({ figures, services }: Results, pace: Pace): Table {
+  const times = figures.changes[pace]
+  const sizes = Object.keys(times).map(Number)
   const p = (values: readonly number[], part: number): string => `${tenths(percentile(values, part))} µs`
   return {
     head: [
-      'one change, from upsert to settled',
+      `one change ${pace}, from upsert to settled`,
       `C at ${grouped(services)}: p50`,
       ...sizes.flatMap((size) => [`${grouped(size)}: p50`, 'p99']),
     ],
@@ -96,7 +97,7 @@ function changing({ figures, services }: Results): Table {
       name,
       p(figures.changesShare[name], 0.5),
       ...sizes.flatMap((size) => {
-        const values = figures.changes[size]![name]
+        const values = times[size]![name]
         return [p(values, 0.5), p(values, 0.99)]
       }),
     ]),

@@ -11,7 +11,7 @@ import { inNamespace } from '../namespaces.js'
 import { peer, PeerExchange } from '../nftables/peer.js'
 import { recorder } from '../nftables/record.js'
 import type { Place } from '../processes.js'
-import { changeNames, Changes, noTimes, type Times } from './changes.js'
+import { changeNames, Changes, noTimes, type Pace, paces, type Times } from './changes.js'
 import { type LatencyFigures, measureLatency } from './latency.js'
 import { endpointsEach, node, nodeName, objectsOf, type Size } from './objects.js'
 import { type Cold, cold, Worker } from './processes.js'
@@ -34,8 +34,8 @@ export interface Figures {
   readonly restart: readonly Cold[]
   readonly restartShare: readonly number[]
   readonly memory: readonly Cold[]
-  /** By the number of services: microseconds of each change, all runs together. */
-  readonly changes: Readonly<Record<number, Times>>
+  /** By the pace, and by the number of services: microseconds of each change, all runs together. */
+  readonly changes: Readonly<Record<Pace, Readonly<Record<number, Times>>>>
   /** Of the C program, at the size that is loaded. */
   readonly changesShare: Times
   readonly latency: LatencyFigures
@@ -151,7 +151,7 @@ async function changing(
   settings: Settings,
   sizes: readonly Size[],
   files: Files,
-  times: Record<number, Times>,
+  times: Readonly<Record<Pace, Record<number, Times>>>,
   shares: Times,
 ): Promise<void> {
   await inNamespaces(sizes.length + 1, async (places) => {
@@ -162,16 +162,18 @@ async function changing(
       for (const [index, worker] of [...workers.values()].entries()) {
         await worker.ask({ netns: places[index]! })
         // The engine compiles what it will run.
-        await worker.ask({ rounds: 20 })
+        await worker.ask({ rounds: 20, pace: 'in a row' })
       }
       await share(settings, theirs, files.load)
       await share(settings, theirs, files.first)
       const each = 10
       for (let done = 0; done < settings.changes; done += each) {
         for (const [services, worker] of workers) {
-          const { nanoseconds } = await worker.ask({ rounds: each })
-          for (const name of changeNames) {
-            times[services]![name].push(...nanoseconds![name].map((one) => one / 1000))
+          for (const pace of paces) {
+            const { nanoseconds } = await worker.ask({ rounds: each, pace })
+            for (const name of changeNames) {
+              times[pace][services]![name].push(...nanoseconds![name].map((one) => one / 1000))
+            }
           }
         }
         const taken = await exchange.exchange(each * changeNames.length)
@@ -225,7 +227,9 @@ export async function measureAll(settings: Settings): Promise<Figures> {
     services,
     endpointsEach,
   }))
-  const changes = Object.fromEntries(sizes.map(({ services }) => [services, noTimes()]))
+  const bySize = (): Record<number, Times> =>
+    Object.fromEntries(sizes.map(({ services }) => [services, noTimes()]))
+  const changes = { 'in a row': bySize(), 'after a rest': bySize() }
   const changesShare = noTimes()
   for (let each = 1; each <= runs; each++) {
     process.stderr.write(`run ${each} of ${runs}: programming\n`)

@@ -4,10 +4,12 @@
  *
  *   node worker.js '{"services":10000,"endpointsEach":3}' nftables
  */
+import { setImmediate, setTimeout } from 'node:timers/promises'
+
 import { type DataplaneKind, openDataplane } from '../../../src/dataplane/index.js'
 import { Reconciler } from '../../../src/reconciler/index.js'
 import { serve } from '../serve.js'
-import { changeNames, Changes, noTimes, pauseMilliseconds, type Times } from './changes.js'
+import { changeNames, Changes, noTimes, type Pace, restMilliseconds, type Times } from './changes.js'
 import { node, nodeName, objectsOf, type Size } from './objects.js'
 import type { Place } from '../processes.js'
 
@@ -16,6 +18,8 @@ export interface Task {
   readonly netns?: Place
   /** So many of each kind of change. */
   readonly rounds?: number
+  /** `after a rest` unless said. */
+  readonly pace?: Pace
   readonly watch?: boolean
 }
 
@@ -29,10 +33,15 @@ const size = JSON.parse(settings) as Size
 let reconciler: Reconciler | undefined
 let changes: Changes
 
-await serve<Task>(async ({ netns, rounds = 0 }, measure) => {
+await serve<Task>(async ({ netns, rounds = 0, pace = 'after a rest' }, measure) => {
   if (reconciler === undefined) {
     const dataplane = await openDataplane({ kind, netns: netns!, node })
-    const made = new Reconciler({ dataplane, nodeName, repairIntervalMilliseconds: 0 })
+    const made = new Reconciler({
+      dataplane,
+      nodeName,
+      repairIntervalMilliseconds: 0,
+      coalesceMilliseconds: 0,
+    })
     made.replaceAll(objectsOf(size))
     changes = new Changes(made, size)
     await measure(() => made.start())
@@ -45,7 +54,7 @@ await serve<Task>(async ({ netns, rounds = 0 }, measure) => {
   await measure(async () => {
     for (let round = 0; round < rounds; round++) {
       for (const name of changeNames) {
-        await new Promise((resolve) => setTimeout(resolve, pauseMilliseconds))
+        await (pace === 'in a row' ? setImmediate() : setTimeout(restMilliseconds))
         const start = performance.now()
         changes.make(name)
         await one.settled()
