@@ -59,14 +59,14 @@ function optionsOf(args: readonly string[]): Options {
 async function measure({ runs, services, changes, ipvs: withIpvs }: Options): Promise<Results> {
   const lacking = requires({ sandbox: true })
   if (lacking !== undefined) throw new Error(lacking)
-  await ensurePackages(['gcc', 'util-linux'], 'compare with C programs')
+  await ensurePackages(['gcc', 'util-linux', 'iptables'], 'compare with C programs')
   return inFolder('services', async (folder) => {
     const [peer, packets] = [`${folder}/peer`, `${folder}/packets`]
     await compile('nftables/peer.c', peer)
     await compile('services/packets.c', packets)
     const about = machine()
     const figures = await measureAll({ runs, services, changes, peer, packets, folder })
-    const settings: GuestSettings = { runs, services, changes, folder }
+    const settings: GuestSettings = { runs, services, changes, packets, folder }
     const program = new URL('services/guest.js', import.meta.url)
     const ipvs = withIpvs ? await runWhereIpvsIs<GuestFigures>(whereIpvsIs(), program, settings) : undefined
     return { machine: about, loadAverage: machine().loadAverage, runs, services, figures, ipvs }

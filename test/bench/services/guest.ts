@@ -11,6 +11,7 @@ import { deadlineMilliseconds, type Place, run } from '../processes.js'
 import { changeNames, noTimes } from './changes.js'
 import type { Size } from './objects.js'
 import { type GuestFigures, type GuestSettings, ipvsEndpointsEach } from './ipvs-figures.js'
+import { measureLatency } from './latency.js'
 import { type Cold, cold, Worker } from './processes.js'
 
 /** The same numbers of services and servers, as operations that are there already. */
@@ -22,7 +23,7 @@ async function alone(netns: Place, { services, endpointsEach }: Size): Promise<n
   return (milliseconds.open + milliseconds.apply) / 1000
 }
 
-const { runs, services, changes, folder } = JSON.parse(process.argv[2]!) as GuestSettings
+const { runs, services, changes, packets, folder } = JSON.parse(process.argv[2]!) as GuestSettings
 const size: Size = { services, endpointsEach: ipvsEndpointsEach }
 const figures = { alone: [] as number[], load: [] as Cold[], restart: [] as Cold[], changes: noTimes() }
 for (let each = 1; each <= runs; each++) {
@@ -44,4 +45,6 @@ for (let each = 1; each <= runs; each++) {
     }
   })
 }
-writeFileSync(`${folder}/results.json`, JSON.stringify(figures satisfies GuestFigures))
+process.stderr.write('latency\n')
+const latency = await measureLatency(packets, runs * 10, 'ipvs')
+writeFileSync(`${folder}/results.json`, JSON.stringify({ ...figures, latency } satisfies GuestFigures))

@@ -1,11 +1,14 @@
 /** What is measured on IPVS (guest.ts). */
 import type { Times } from './changes.js'
+import type { LatencyFigures } from './latency.js'
 import type { Cold } from './processes.js'
 
 export interface GuestSettings {
   readonly runs: number
   readonly services: number
   readonly changes: number
+  /** The compiled C program of latency.ts. */
+  readonly packets: string
   /** Where it may write. */
   readonly folder: string
 }
@@ -18,6 +21,8 @@ export interface GuestFigures {
   readonly restart: readonly Cold[]
   /** Microseconds, all runs together. */
   readonly changes: Times
+  /** Beside rules of iptables' old tables. */
+  readonly latency: LatencyFigures
 }
 
 export const ipvsEndpointsEach = 10

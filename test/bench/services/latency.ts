@@ -1,13 +1,14 @@
 /**
- * What a request costs more with a service in between than straight to its server, however many services there are: through our
- * table, and through rules in kube-proxy's shape. Each in a network of its own, all in turns.
+ * What a request costs more with a service in between than straight to its server, however many services there are: through a
+ * dataplane of ours, and through rules in kube-proxy's shape. Each in a network of its own, all in turns.
  */
-import { openDataplane } from '../../../src/dataplane/index.js'
+import { type DataplaneKind, openDataplane } from '../../../src/dataplane/index.js'
 import { Reconciler } from '../../../src/reconciler/index.js'
 import type { KubernetesObject } from '../../../src/model/index.js'
 import { type Host, sandbox } from '../../../src/testing/index.js'
 import { type Place, Turns } from '../processes.js'
 import { endpointsEach, node, nodeName, objectsOf, type Size } from './objects.js'
+import { addLegacyRules } from './legacy-rules.js'
 import { addRules, type Probe } from './rules.js'
 
 export const latencySizes = [10, 1000, 10_000] as const
@@ -87,11 +88,22 @@ function probeObjects(server: string, port: number): readonly KubernetesObject[]
   ]
 }
 
+/** What it stands beside. */
+const rulesBeside: Readonly<Record<DataplaneKind, (node: Host, size: Size, probe: Probe) => Promise<void>>> =
+  {
+    nftables: ({ netns }, size, probe) => addRules(netns, size, probe),
+    ipvs: (node, size, probe) => addLegacyRules(placeOf(node), size, probe),
+  }
+
 /** `rounds` times so many flows each way. */
-export async function measureLatency(program: string, rounds: number): Promise<LatencyFigures> {
+export async function measureLatency(
+  program: string,
+  rounds: number,
+  kind: DataplaneKind,
+): Promise<LatencyFigures> {
   const closing: (() => unknown)[] = []
   try {
-    return await measure(program, rounds, (close) => closing.push(close))
+    return await measure(program, rounds, kind, (close) => closing.push(close))
   } finally {
     for (const close of closing.reverse()) await close()
   }
@@ -100,6 +112,7 @@ export async function measureLatency(program: string, rounds: number): Promise<L
 async function measure(
   program: string,
   rounds: number,
+  kind: DataplaneKind,
   defer: (close: () => unknown) => void,
 ): Promise<LatencyFigures> {
   const straight = await network()
@@ -123,7 +136,7 @@ async function measure(
     const { hosts } = ours
     // The client is a Pod: nobody is masqueraded.
     const inside = { ...node, clusterRanges: ['10.0.0.0/16', ...node!.clusterRanges!] }
-    const dataplane = await openDataplane({ kind: 'nftables', netns: hosts.node.netns, node: inside })
+    const dataplane = await openDataplane({ kind, netns: hosts.node.netns, node: inside })
     defer(() => dataplane.close())
     const reconciler = new Reconciler({ dataplane, nodeName, repairIntervalMilliseconds: 0 })
     defer(() => reconciler.close())
@@ -142,7 +155,7 @@ async function measure(
       port: servicePort,
       server: [theirs.hosts.server.address, serverPort],
     }
-    await addRules(theirs.hosts.node.netns, size, probe)
+    await rulesBeside[kind](theirs.hosts.node, size, probe)
     all.rules[services] = way(theirs.hosts)
   }
   const every = ways.flatMap((way) => Object.values(all[way]))

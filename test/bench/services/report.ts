@@ -5,7 +5,7 @@ import * as tables from '../tables.js'
 import { grouped, ratio, seconds, spread, type Table, tenths, toReach } from '../tables.js'
 import { changeNames, type Pace, paces } from './changes.js'
 import { type GuestFigures, ipvsEndpointsEach } from './ipvs-figures.js'
-import { latencySizes } from './latency.js'
+import { type LatencyFigures, latencySizes } from './latency.js'
 import { endpointsEach } from './objects.js'
 import type { Cold } from './processes.js'
 import type { Figures } from './runs.js'
@@ -44,7 +44,7 @@ function tablesOf(results: Results): Table[] {
     toReach(targetsOf(results)),
     programming(figures),
     ...paces.map((pace) => changing(results, pace)),
-    ...(['first', 'later'] as const).map((which) => latency(figures, which)),
+    ...(['first', 'later'] as const).map((which) => latency(figures.latency, which, onNftables)),
     ...(results.ipvs === undefined ? [] : ipvsTables(results.ipvs, results.services)),
   ]
 }
@@ -104,25 +104,36 @@ function changing({ figures, services }: Results, pace: Pace): Table {
   }
 }
 
-function latency({ latency }: Figures, which: 'first' | 'later'): Table {
+/** How packets go, and what beside. */
+interface Path {
+  readonly head: string
+  readonly rules: string
+}
+const onNftables: Path = { head: 'nftables', rules: "rules as kube-proxy's" }
+const onIpvs: Path = { head: 'IPVS', rules: "iptables' rules as kube-proxy's" }
+
+function latency(latency: LatencyFigures, which: 'first' | 'later', { head, rules }: Path): Table {
   const base = median(latency.direct[which])
   const row = (name: string, values: readonly number[]): string[] => {
     const time = median(values)
     return [name, `${tenths(time)} µs`, ratio(time / base), `${tenths(percentile(values, 0.99))} µs`]
   }
   return {
-    head: [packets[which], 'p50', 'to direct', 'p99'],
+    head: [`${head}: ${packets[which]}`, 'p50', 'to direct', 'p99'],
     rows: [
       row('direct, without a table', latency.direct[which]),
       ...latencySizes.flatMap((size) => [
         row(`viaduct, ${grouped(size)} services`, latency.viaduct[size]![which]),
-        row(`rules as kube-proxy's, ${grouped(size)}`, latency.rules[size]![which]),
+        row(`${rules}, ${grouped(size)}`, latency.rules[size]![which]),
       ]),
     ],
   }
 }
 
-function ipvsTables({ alone, load, restart, changes }: GuestFigures, services: number): Table[] {
+function ipvsTables(
+  { alone, load, restart, changes, latency: packetTimes }: GuestFigures,
+  services: number,
+): Table[] {
   const row = (what: string, times: readonly number[]): string[] => [
     what,
     seconds(median(times)),
@@ -152,5 +163,6 @@ function ipvsTables({ alone, load, restart, changes }: GuestFigures, services: n
         `${tenths(percentile(changes[name], 0.99))} µs`,
       ]),
     },
+    ...(['first', 'later'] as const).map((which) => latency(packetTimes, which, onIpvs)),
   ]
 }

@@ -25,7 +25,7 @@ import type { Netns } from '../../../src/net/index.js'
 import { clusterAddress, isIPv6, podAddress, podsOf, type Size } from './objects.js'
 
 /** A service of IPv4. */
-interface Service {
+export interface RuleService {
   readonly chain: string
   readonly address: string
   readonly protocol: number
@@ -49,23 +49,22 @@ export interface Probe {
   readonly server: readonly [address: string, port: number]
 }
 
-/** Those of objects.ts that are of IPv4, and the one that is asked. */
-export async function addRules(netns: Netns, size: Size, probe: Probe): Promise<void> {
-  const services: Service[] = [
-    {
-      chain: 'service-probe',
-      address: probe.address,
-      protocol: udp,
-      port: probe.port,
-      servers: [probe.server],
-    },
-  ]
+/** Those of objects.ts that are of IPv4, and the one that is asked. It stands last, where a list is gone through. */
+export function ruleServices(size: Size, probe: Probe): RuleService[] {
+  const services: RuleService[] = []
   for (let service = 0; service < size.services; service++) {
     if (isIPv6(service)) continue
     const servers = podsOf(service, size).map((pod) => [podAddress(service, pod), 8080] as const)
     const address = clusterAddress(service)
     services.push({ chain: `service-${service}`, address, protocol: tcp, port: 80, servers })
   }
+  const { address, port, server } = probe
+  services.push({ chain: 'service-probe', address, protocol: udp, port, servers: [server] })
+  return services
+}
+
+export async function addRules(netns: Netns, size: Size, probe: Probe): Promise<void> {
+  const services = ruleServices(size, probe)
   const { ipv4Addr, inetProto, inetService } = types
   const frontends = new VerdictMap(
     { ...place, name: 'service-ips' },

@@ -238,6 +238,6 @@ export async function measureAll(settings: Settings): Promise<Figures> {
     await changing(settings, sizes, files, changes, changesShare)
   }
   process.stderr.write('latency\n')
-  const latency = await measureLatency(settings.packets, runs * 10)
+  const latency = await measureLatency(settings.packets, runs * 10, 'nftables')
   return { ...programmed, changes, changesShare, latency }
 }

@@ -3,7 +3,7 @@ import { median, percentile } from '../measure.js'
 import { atMost, type Target } from '../target.js'
 import { type Change, changeNames, paces } from './changes.js'
 import type { GuestFigures } from './ipvs-figures.js'
-import { latencySizes } from './latency.js'
+import { type LatencyFigures, latencySizes } from './latency.js'
 import type { Cold } from './processes.js'
 import type { Figures } from './runs.js'
 
@@ -48,21 +48,12 @@ export function targetsOf({
       110,
       'MB',
     )(medianOf(memory, ({ peakMegabytes }) => peakMegabytes)),
-    ...(['first', 'later'] as const).map((which) =>
-      atMost(
-        `${packets[which]}, with most services to with fewest`,
-        1.1,
-        '×',
-      )(
-        median(figures.latency.viaduct[latencySizes.at(-1)!]![which]) /
-          median(figures.latency.viaduct[latencySizes[0]]![which]),
-      ),
-    ),
+    ...flat(figures.latency, 'nftables'),
     ...(ipvs === undefined ? [] : ipvsTargets(ipvs)),
   ]
 }
 
-function ipvsTargets({ alone, load, restart, changes }: GuestFigures): Target[] {
+function ipvsTargets({ alone, load, restart, changes, latency }: GuestFigures): Target[] {
   return [
     atMost(
       'IPVS, programmed from nothing, to `Ipvs` alone',
@@ -71,7 +62,19 @@ function ipvsTargets({ alone, load, restart, changes }: GuestFigures): Target[] 
     )(medianOf(load, ({ seconds }) => seconds) / median(alone)),
     atMost('IPVS, messages written by a restart', 0, '')(Math.max(...restart.map(({ writes }) => writes))),
     ...changeNames.map((name) => atMost(`IPVS, ${name}, p50`, 2, 'ms')(median(changes[name]) / 1000)),
+    ...flat(latency, 'IPVS'),
   ]
+}
+
+/** Packets of the most services against those of the fewest. */
+function flat({ viaduct }: LatencyFigures, dataplane: string): Target[] {
+  return (['first', 'later'] as const).map((which) =>
+    atMost(
+      `${dataplane}: ${packets[which]}, with most services to with fewest`,
+      1.1,
+      '×',
+    )(median(viaduct[latencySizes.at(-1)!]![which]) / median(viaduct[latencySizes[0]]![which])),
+  )
 }
 
 export const packets = {
