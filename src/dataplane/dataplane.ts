@@ -136,6 +136,16 @@ export interface ApplyOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Of a comparison with everything. */
+export interface SynchronizeOptions extends ApplyOptions {
+  /**
+   * What an earlier process programmed, and no call of this one has spoken of yet, stays as it is and goes on forwarding: until
+   * a virtual service has one of its frontends, or a call of `synchronize` without this takes away what nobody wants. False
+   * unless said.
+   */
+  readonly keepUnknown?: boolean | undefined
+}
+
 /** Keeps virtual services in the kernel of one network namespace. */
 export interface Dataplane {
   /** Which dataplane it is. */
@@ -153,9 +163,9 @@ export interface Dataplane {
   apply(change: ServiceChange, options?: ApplyOptions): Promise<Applied>
   /**
    * Reads what is in the kernel, adopts what is as it should be, and changes only what differs: nothing but `services` is
-   * left, of what is ours. Running connections go on.
+   * left, of what is ours, unless `keepUnknown` says so. Running connections go on.
    */
-  synchronize(services: Iterable<VirtualService>, options?: ApplyOptions): Promise<Applied>
+  synchronize(services: Iterable<VirtualService>, options?: SynchronizeOptions): Promise<Applied>
   /** Looks at what somebody else may have changed since the last call, as far as that is known, and puts it right. */
   repair(options?: ApplyOptions): Promise<Applied>
   /** What is in the kernel now. */

@@ -12,5 +12,6 @@ export type {
   ProgrammedServer,
   ServerStatistics,
   ServiceStatistics,
+  SynchronizeOptions,
 } from './dataplane.js'
 export { openDataplane, type OpenOptions } from './open.js'

@@ -5,6 +5,7 @@
 import t, { type Test } from 'tap'
 import { openNftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
 import type { DataplaneOptions } from '../../src/dataplane/index.js'
+import type { RealServer, VirtualService } from '../../src/model/index.js'
 import { type ElementInput, Nftables } from '../../src/nftables/index.js'
 import { contentOf, difference } from './support/content.js'
 import { burst, Modelled } from './support/modelled.js'
@@ -48,6 +49,56 @@ void t.test('bursts of changes end in what a fresh start makes', { timeout: 120_
   }
   t.comment(`${changes} changes`)
 })
+
+void t.test(
+  'what an earlier process programmed stays until somebody speaks of it',
+  { timeout: 120_000 },
+  async (t) => {
+    const random = seeded(t)
+    const model = await modelled(t)
+    const isSame = async (when: string): Promise<boolean> => t.same(await model.differences(), [], when)
+    for (let round = 0; round < bursts / 3; round++) {
+      const { upserted, deleted } = burst(random, model.services, 160)
+      await model.apply({ upserted: upserted.map(withEqualShares), deleted })
+      const keys = [...model.services.keys()]
+      const heard = new Set(random.some(keys))
+      await model.restartKnowing(heard)
+      if (!(await isSame(`round ${round}: a restart that has heard of some`))) return
+      // The same ones come later: nothing has to be changed for them.
+      const late = [...model.services.values()].filter(({ key }) => !heard.has(key) && random.once(2))
+      const { writes, failures } = await model.dataplane.apply({ upserted: late, deleted: [] })
+      t.same([writes, failures.size], [0, 0], `round ${round}: what was spared is adopted`)
+      for (const { key } of late) heard.add(key)
+      if (random.once(2)) {
+        await using nftables = await Nftables.open({ netns: model.netns })
+        await nftables.transaction().delete('table', { family: 'inet', name: 'viaduct' }).commit()
+        await model.dataplane.synchronize(
+          [...model.services.values()].filter(({ key }) => heard.has(key)),
+          { keepUnknown: true },
+        )
+        if (!(await isSame(`round ${round}: it is there again after somebody has deleted it`))) return
+      }
+      // Others have come by then, and want what those had that were never spoken of.
+      const change = burst(random, model.services, 40)
+      if (random.once(2)) {
+        await model.dataplane.apply(change)
+        await model.restartKnowing(heard)
+      }
+      for (const key of model.services.keys()) if (!heard.has(key)) model.services.delete(key)
+      await model.synchronize(change)
+      if (!(await isSame(`round ${round}: what nobody wants is gone`))) return
+    }
+  },
+)
+
+/** Who has no slot of consistent hashing gets nothing, and is not found again. */
+function withEqualShares(service: VirtualService): VirtualService {
+  if (service.scheduler !== 'mh') return service
+  const equal = (servers: readonly RealServer[]): RealServer[] =>
+    servers.map((one) => ({ ...one, weight: 1 }))
+  const { cluster, local } = service.servers
+  return { ...service, servers: { ...service.servers, cluster: equal(cluster), local: equal(local) } }
+}
 
 /** Something that another program does to our table. */
 async function meddle(random: Random, nftables: Nftables): Promise<string> {

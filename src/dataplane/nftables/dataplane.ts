@@ -23,6 +23,7 @@ import type {
   DataplanePlan,
   ProgrammedService,
   ServiceStatistics,
+  SynchronizeOptions,
 } from '../dataplane.js'
 import { keyOf } from '../ruleset/changes.js'
 import { nodePortAddressesOf, type RulesetSettings, settingsOf } from '../ruleset/settings.js'
@@ -148,7 +149,7 @@ export class NftablesDataplane implements Dataplane {
       const state = this.#known()
       if (this.#doubt !== undefined) await this.#repair(state, options)
       if (this.#state !== state)
-        return await this.#synchronize(changed(state, change), change.upserted, options)
+        return await this.#synchronize(changed(state, change), change.upserted, keeping(options))
       const transaction = this.#nftables.transaction()
       const step = state.change(change)
       step.fill(transaction)
@@ -167,8 +168,9 @@ export class NftablesDataplane implements Dataplane {
         this.#doubt = 'everything'
         if (!isBatchError(error)) throw error
         // Something is not as it was left. What is there is read, and the change is a part of what differs from it.
-        return await this.#synchronize(wanted, change.upserted, options)
+        return await this.#synchronize(wanted, change.upserted, keeping(options))
       }
+      for (const service of step.ended ?? []) stale.left(service)
       step.accept()
       await this.#tidy(state)
       await this.#deleteFlows(stale)
@@ -176,7 +178,7 @@ export class NftablesDataplane implements Dataplane {
     })
   }
 
-  synchronize(services: Iterable<VirtualService>, options?: ApplyOptions): Promise<Applied> {
+  synchronize(services: Iterable<VirtualService>, options?: SynchronizeOptions): Promise<Applied> {
     const wanted = [...services]
     return this.#inTurn(() => this.#synchronize(() => wanted, wanted, options))
   }
@@ -184,7 +186,7 @@ export class NftablesDataplane implements Dataplane {
   async #synchronize(
     services: () => Iterable<VirtualService>,
     told: Iterable<VirtualService>,
-    options: ApplyOptions | undefined,
+    { keepUnknown = false, ...options }: SynchronizeOptions = {},
   ): Promise<Applied> {
     const wanted = [...services()]
     const refused = new Map<string, Error>()
@@ -200,18 +202,16 @@ export class NftablesDataplane implements Dataplane {
         if (!refused.has(key)) return service
         return gone.has(key) ? [] : (this.#state?.services.get(key)?.service ?? [])
       })
-      const { state, step } = this.#whole(found, () => accepted, transaction)
+      const { state, step } = this.#whole(found, accepted, keepUnknown, transaction)
       try {
         const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
         step.accept()
         const stale = new StaleFlows(nodePortAddressesOf(this.#settings))
         for (const service of accepted) stale.changed(undefined, service)
-        for (const { service } of this.#state?.services.values() ?? []) {
-          if (!state.services.has(service.key)) stale.changed(service, undefined)
-        }
-        // Of an earlier process the kernel alone knows.
-        if (this.#state === undefined && typeof found.table === 'object') {
-          for (const service of servicesIn(found.table)) stale.left(service)
+        for (const service of this.#before(found)) {
+          if (service.protocol !== 'udp') continue
+          const frontends = service.frontends.filter((frontend) => !state.holds(service, frontend))
+          stale.left({ ...service, frontends })
         }
         this.#state = state
         await this.#tidy(state)
@@ -244,7 +244,7 @@ export class NftablesDataplane implements Dataplane {
     for (let attempt = 1; ; attempt++) {
       const doubt = this.#doubt
       if (doubt === undefined) return 0
-      const whole = (): Promise<Applied> => this.#synchronize(changed(state, nothing), [], options)
+      const whole = (): Promise<Applied> => this.#synchronize(changed(state, nothing), [], keeping(options))
       if (doubt === 'everything') return (await whole()).writes
       const found = await this.#read({ ...options, sets: doubt })
       if (typeof found.table !== 'object') return (await whole()).writes
@@ -264,10 +264,17 @@ export class NftablesDataplane implements Dataplane {
     }
   }
 
+  /** What has been programmed: of an earlier process the kernel alone knows. */
+  #before({ table }: Found): Iterable<Pick<VirtualService, 'protocol' | 'family' | 'frontends'>> {
+    if (this.#state !== undefined) return this.#state.all()
+    return typeof table === 'object' ? servicesIn(table) : []
+  }
+
   /** The state with these services, and what takes the kernel there. */
   #whole(
     found: Found,
-    services: () => Iterable<VirtualService>,
+    services: Iterable<VirtualService>,
+    keepsUnknown: boolean,
     transaction: Transaction,
   ): { readonly state: State; readonly step: Step } {
     const kernel = typeof found.table === 'object' ? found.table : undefined
@@ -277,7 +284,7 @@ export class NftablesDataplane implements Dataplane {
       transaction.add('table', { family, name, comment: tableComment })
       for (const set of setsOf(this.#table, this.#settings.statistics)) transaction.add('set', set)
     }
-    const whole = State.whole(this.#table, this.#settings, kernel, this.#state, services())
+    const whole = State.whole(this.#table, this.#settings, kernel, this.#state, services, keepsUnknown)
     whole.step.fill(transaction)
     return whole
   }
@@ -424,6 +431,11 @@ export class NftablesDataplane implements Dataplane {
       this.#state = undefined
     })
   }
+}
+
+/** What was spared stays so: it is for `synchronize` to say otherwise. */
+function keeping(options: ApplyOptions | undefined): SynchronizeOptions {
+  return { ...options, keepUnknown: true }
 }
 
 const nothing: ServiceChange = { upserted: [], deleted: [] }

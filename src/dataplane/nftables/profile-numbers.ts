@@ -55,6 +55,10 @@ export class ProfileNumbers {
     else this.#idle.delete(profile)
   }
 
+  nameOf(number: number): string {
+    return this.#byNumber.get(number)!.name
+  }
+
   /** Of all chains that frontends with these profiles go through. */
   *chainNames(numbers: readonly number[]): Generator<string> {
     for (const number of numbers) for (const { name } of this.#byNumber.get(number)!.chains) yield name

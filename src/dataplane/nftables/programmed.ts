@@ -24,6 +24,8 @@ export interface Programmed {
   readonly local: readonly RealServer[]
   /** The number of the profile of each frontend. */
   readonly profiles: readonly number[]
+  /** An earlier process programmed it, and nobody has spoken of it yet. */
+  readonly isSpared?: true
 }
 
 /** What an earlier state says of a service: who has it keeps it. */

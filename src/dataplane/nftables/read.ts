@@ -9,7 +9,7 @@ import { families, type FamilyWords } from '../ruleset/words.js'
 import type { KernelTable } from './kernel.js'
 import { localSlots, profileOfName } from './profiles.js'
 
-const protocolNames = new Map<number, ServiceProtocol>(
+export const protocolNames: ReadonlyMap<number, ServiceProtocol> = new Map<number, ServiceProtocol>(
   (['tcp', 'udp', 'sctp'] as const).map((name) => [ipProtocols[name], name]),
 )
 
@@ -64,7 +64,7 @@ function servicesOf(
   return [...found].sort(([one], [other]) => one - other).map(([, service]) => service)
 }
 
-function portAt(bytes: Uint8Array, offset: number): number {
+export function portAt(bytes: Uint8Array, offset: number): number {
   return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0)
 }
 

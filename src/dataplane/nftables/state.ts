@@ -32,6 +32,7 @@ import {
   type SharedSet,
   sharedSets,
 } from './programmed.js'
+import { sparedIn, without } from './spared.js'
 
 /** So many that no frontend has are kept for those to come. */
 const mostIdleProfiles = 64
@@ -39,6 +40,8 @@ const mostIdleProfiles = 64
 /** A change worked out. Either it is taken into the state when the kernel has it, or nothing is left of it. */
 export interface Step {
   readonly failures: ReadonlyMap<string, Error>
+  /** Those that were spared, and are not any more. */
+  readonly ended?: readonly VirtualService[]
   fill(transaction: Transaction): void
   accept(): void
   abandon(): void
@@ -54,6 +57,8 @@ export class State {
   readonly #table: TableName
   readonly #settings: RulesetSettings
   readonly services = new Map<string, Programmed>()
+  /** What an earlier process programmed and nobody of this one has spoken of. */
+  readonly #spared = new Map<string, Programmed>()
   readonly profiles: ProfileNumbers
   /** Names of chains in the kernel. */
   readonly #chains = new Set<string>()
@@ -73,6 +78,7 @@ export class State {
   /**
    * The state with these services, and how the kernel gets there from what it has. What services had before they keep, as far
    * as it is known from `before` or from the kernel.
+   * @param keepsUnknown  What is not among them, and is nothing that `before` had them among, stays as it is in the kernel.
    */
   static whole(
     table: TableName,
@@ -80,12 +86,16 @@ export class State {
     kernel: KernelTable | undefined,
     before: State | undefined,
     services: Iterable<VirtualService>,
+    keepsUnknown: boolean,
   ): { readonly state: State; readonly step: Step } {
     const wanted = [...services]
     const refused = new Map<string, Refused>()
     for (;;) {
       const { state, failures } = State.#of(table, settings, kernel, before, wanted, refused)
-      if (state !== undefined) return { state, step: { ...state.against(kernel), failures } }
+      if (state === undefined) continue
+      if (keepsUnknown) state.#spare(kernel, before)
+      state.#keepProfiles(kernel)
+      return { state, step: { ...state.against(kernel), failures } }
     }
   }
 
@@ -102,11 +112,10 @@ export class State {
     refused: Map<string, Refused>,
   ): { readonly state: State | undefined; readonly failures: Map<string, Error> } {
     const known = new KnownServices(kernel, before?.services.values())
-    const numbers = numbersIn(kernel)
     const state = new State(
       table,
       settings,
-      new ProfileNumbers(settings, numbers),
+      new ProfileNumbers(settings, numbersIn(kernel)),
       Math.max(known.nextId, before === undefined ? 1 : before.#nextId),
     )
     const failures = new Map<string, Error>()
@@ -133,14 +142,44 @@ export class State {
         else refused.set(service.key, { old, reason })
       }
     }
-    if (refused.size > count) return { state: undefined, failures }
-    // Those that are kept for frontends to come are kept by who comes next, too.
-    for (const name of numbers.keys()) {
-      const profile = profileOfName(name)
-      if (profile !== undefined) state.profiles.numberOf(profile)
+    return { state: refused.size > count ? undefined : state, failures }
+  }
+
+  /** Puts those beside the others that were spared before, or that this process finds. */
+  #spare(kernel: KernelTable | undefined, before: State | undefined): void {
+    const renumbered = (number: number): number =>
+      this.profiles.numberOf(profileOfName(before!.profiles.nameOf(number))!)
+    const found =
+      before !== undefined
+        ? Array.from(before.#spared.values(), (one) => ({ ...one, profiles: one.profiles.map(renumbered) }))
+        : kernel === undefined
+          ? []
+          : sparedIn(kernel, (profile) => this.profiles.numberOf(profile))
+    const ids = new Set(Array.from(this.services.values(), ({ id }) => id))
+    for (const one of found) {
+      const left = without(one, (frontend) => this.holds(one.service, frontend))
+      if (left !== undefined && !ids.has(one.id)) this.#take(left, 1)
     }
-    state.profiles.takeFresh()
-    return { state, failures }
+  }
+
+  /** Those that are kept for frontends to come are kept by who comes next, too. */
+  #keepProfiles(kernel: KernelTable | undefined): void {
+    for (const name of numbersIn(kernel).keys()) {
+      const profile = profileOfName(name)
+      if (profile !== undefined) this.profiles.numberOf(profile)
+    }
+    this.profiles.takeFresh()
+  }
+
+  /** Those that are wanted, and those that are spared. */
+  *all(): Generator<VirtualService> {
+    for (const { service } of this.services.values()) yield service
+    for (const { service } of this.#spared.values()) yield service
+  }
+
+  /** Whether somebody has it. */
+  holds(service: Pick<VirtualService, 'family' | 'protocol'>, frontend: Frontend): boolean {
+    return this.#holders.has(frontendName(service, frontend))
   }
 
   /**
@@ -229,12 +268,13 @@ export class State {
   change({ upserted, deleted }: ServiceChange): Step {
     const failures = new Map<string, Error>()
     const next = new Map<string, Programmed | undefined>()
+    const adopted = new Set<Programmed>()
     for (const key of deleted) {
       if (this.services.has(key)) next.set(key, undefined)
     }
     for (const service of upserted) {
       try {
-        const kept = this.services.get(service.key) ?? this.#newService()
+        const kept = this.services.get(service.key) ?? this.#sparedAt(service, adopted) ?? this.#newService()
         next.set(
           service.key,
           program(service, kept, this.#settings.addresses, (profile) => this.profiles.numberOf(profile)),
@@ -252,8 +292,15 @@ export class State {
       if (known !== undefined) before.push(known)
       if (programmed !== undefined) after.push(programmed)
     }
+    const ended: VirtualService[] = []
+    for (const [spared, left] of this.#giveUp(after)) {
+      before.push(spared)
+      if (left === undefined) ended.push(spared.service)
+      else after.push(left)
+    }
     return {
       failures,
+      ended,
       fill: (transaction) => {
         const made = new Map<string, ChainRules>()
         for (const { chains } of fresh) {
@@ -289,6 +336,34 @@ export class State {
         for (const profile of fresh) this.profiles.forget(profile)
       },
     }
+  }
+
+  /** One that has been spared at one of its frontends: it is the same, after all. */
+  #sparedAt(service: VirtualService, adopted: Set<Programmed>): Kept | undefined {
+    if (this.#spared.size === 0) return undefined
+    for (const frontend of service.frontends) {
+      const spared = this.#spared.get(this.#holders.get(frontendName(service, frontend)) ?? '')
+      if (spared === undefined || adopted.has(spared)) continue
+      adopted.add(spared)
+      return spared
+    }
+    return undefined
+  }
+
+  /** What is left of those that were spared: who is spoken of has all that was his, or a frontend of somebody else's. */
+  #giveUp(next: readonly Programmed[]): Map<Programmed, Programmed | undefined> {
+    const given = new Map<Programmed, Programmed | undefined>()
+    if (this.#spared.size === 0) return given
+    const ids = new Set(next.map(({ id }) => id))
+    const claimed = new Set(
+      next.flatMap(({ service }) => service.frontends.map((frontend) => frontendName(service, frontend))),
+    )
+    for (const spared of this.#spared.values()) {
+      const left = without(spared, (frontend) => claimed.has(frontendName(spared.service, frontend)))
+      if (ids.has(spared.id)) given.set(spared, undefined)
+      else if (left !== spared) given.set(spared, left)
+    }
+    return given
   }
 
   /** Of elements that several may have, those whose first or last owner came or went. */
@@ -340,7 +415,7 @@ export class State {
       const { service } = programmed
       for (const frontend of service.frontends) {
         const name = frontendName(service, frontend)
-        const holder = this.#holders.get(name)
+        const holder = this.#wantedHolder(name)
         const now = holder === undefined ? undefined : next.get(holder)
         const keeps = now === undefined ? holder !== undefined && !next.has(holder) : has(now, name)
         const other = claimed.get(name) ?? (keeps && holder !== key ? holder : undefined)
@@ -356,16 +431,24 @@ export class State {
     return stays
   }
 
+  /** Who is spared gives way. */
+  #wantedHolder(name: string): string | undefined {
+    const holder = this.#holders.get(name)
+    return holder === undefined || this.#spared.has(holder) ? undefined : holder
+  }
+
   *#elementsIn(family: AddressFamily, emitter: Emitter): Generator<ElementInput> {
     const elements: ElementInput[] = []
     const take = (element: ElementInput): void => {
       elements.push(element)
     }
-    for (const programmed of this.services.values()) {
-      if (programmed.service.family !== family) continue
-      emitter.emit(programmed, take)
-      yield* elements
-      elements.length = 0
+    for (const services of [this.services, this.#spared]) {
+      for (const programmed of services.values()) {
+        if (programmed.service.family !== family) continue
+        emitter.emit(programmed, take)
+        yield* elements
+        elements.length = 0
+      }
     }
   }
 
@@ -388,10 +471,11 @@ export class State {
   }
 
   #take(programmed: Programmed, by: 1 | -1): void {
-    const { service, profiles } = programmed
+    const { service, profiles, isSpared } = programmed
+    const services = isSpared === true ? this.#spared : this.services
     for (const number of profiles) this.profiles.use(number, by)
-    if (by === 1) this.services.set(service.key, programmed)
-    else if (this.services.get(service.key) === programmed) this.services.delete(service.key)
+    if (by === 1) services.set(service.key, programmed)
+    else if (services.get(service.key) === programmed) services.delete(service.key)
     for (const frontend of service.frontends) {
       const name = frontendName(service, frontend)
       if (by === 1) this.#holders.set(name, service.key)
@@ -415,7 +499,10 @@ function elementsOf({ emit }: Emitter, programmed: readonly Programmed[]): Eleme
   return elements
 }
 
-function frontendName({ family, protocol }: VirtualService, frontend: Frontend): string {
+function frontendName(
+  { family, protocol }: Pick<VirtualService, 'family' | 'protocol'>,
+  frontend: Frontend,
+): string {
   return frontend.kind === 'node-port'
     ? `${family} ${frontend.port} ${protocol}`
     : `${frontend.address} ${frontend.port} ${protocol}`

@@ -84,6 +84,19 @@ export class Modelled {
     return applied.writes
   }
 
+  /** The same, but it has heard of none but these: all others are to stay as they are. */
+  async restartKnowing(keys: ReadonlySet<string>): Promise<void> {
+    this.dataplane.close()
+    this.dataplane = await this.#kind.open(this.#netns)
+    const known = [...this.services.values()].filter(({ key }) => keys.has(key))
+    const { failures } = await this.dataplane.synchronize(known, { keepUnknown: true })
+    if (failures.size > 0) throw [...failures.values()][0]!
+    // Whom nobody can reach is not found again.
+    for (const [key, { frontends }] of this.services) {
+      if (frontends.length === 0 && !keys.has(key)) this.services.delete(key)
+    }
+  }
+
   /** What differs from a programming of the same services in a namespace that has nothing. */
   async differences(): Promise<string[]> {
     await using dataplane = await this.#kind.open(this.#fresh)
