@@ -25,7 +25,7 @@ const withoutTables = /\/dataplane-ipvs-(alone|random|wire|killed|balance|load)\
 /** Emulated, these take minutes: what they look at is our rules more than the kernel, and one kernel is enough. */
 const onOneKernel = {
   6.1: /\/dataplane-ipvs-rules\.test\.js$/,
-  newest: /\/dataplane-ipvs(-wire|-balance)?\.test\.js$/,
+  newest: /\/dataplane-ipvs(-wire|-balance|-kept)?\.test\.js$/,
 }
 /** Emulated, these take longer still: with nf_tables they are run by the long tests. */
 const natively = /\/dataplane-ipvs-(alone|random|killed|load)\.test\.js$/

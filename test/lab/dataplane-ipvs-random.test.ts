@@ -159,3 +159,26 @@ ipvsTest('bursts of changes end in what a fresh start makes', async (t) => {
   t.comment(`${changes} changes, ${model.services.size} services`)
   model.close()
 })
+
+ipvsTest('what an earlier process programmed stays until somebody speaks of it', async (t) => {
+  const random = seeded(t)
+  const { model } = await modelled(t)
+  for (let round = 0; round < Math.ceil(bursts / 4); round++) {
+    await model.apply(burst(random, model.services, most))
+    // What nothing but a hairpin of is there, for want of an address, is not found again.
+    const heard = new Set(random.some([...model.services.keys()]))
+    await model.restartKnowing(heard)
+    const isHairpin = (line: string): boolean => /^[+-] hairpin/.test(line)
+    const kept = (await model.differences()).filter((line) => !isHairpin(line))
+    if (!t.same(kept, [], `round ${round}: a restart that has heard of some`)) return
+    const late = [...model.services.values()].filter(({ key }) => !heard.has(key) && random.once(2))
+    t.equal((await model.dataplane.apply({ upserted: late, deleted: [] })).failures.size, 0)
+    const adopted = (await model.differences()).filter((line) => !isHairpin(line))
+    if (!t.same(adopted, [], `round ${round}: some are adopted`)) return
+    for (const { key } of late) heard.add(key)
+    for (const key of model.services.keys()) if (!heard.has(key)) model.services.delete(key)
+    await model.synchronize(burst(random, model.services, most))
+    if (!t.same(await model.differences(), [], `round ${round}: what nobody wants is gone`)) return
+  }
+  model.close()
+})

@@ -6,11 +6,15 @@ import { changesOf, countOf, linesOf } from '../../src/dataplane/ipvs/changes.js
 import { describe, type Surroundings } from '../../src/dataplane/ipvs/describe.js'
 import { type Item, itemsOf, nameOf } from '../../src/dataplane/ipvs/items.js'
 import { Numbers } from '../../src/dataplane/ipvs/numbers.js'
+import { sparedIn } from '../../src/dataplane/ipvs/spared.js'
 import { formatRecord, parseRecord, sysctlChanges } from '../../src/dataplane/ipvs/sysctls.js'
 import { differences, Wanted } from '../../src/dataplane/ipvs/wanted.js'
 import { readServiceData, trait } from '../../src/dataplane/ipvs/words.js'
+import { formatAddress } from '../../src/address/index.js'
 import { isValidationError } from '../../src/errors/index.js'
 import type { RealServer, VirtualService } from '../../src/model/index.js'
+import { randomService } from '../kernel/support/random-services.js'
+import { seeded } from '../kernel/support/seeds.js'
 
 const around: Surroundings = {
   hasTable: true,
@@ -267,4 +271,54 @@ t.test('who takes servers out one after the other does not put off that they go'
     await new Promise((resolve) => setImmediate(resolve))
   }
   t.equal(looks, 1)
+})
+
+t.test('what is of nobody who is known is spared, and nothing else', (t) => {
+  const random = seeded(t)
+  for (let round = 0; round < 200; round++) {
+    const hasTable = random.once(2)
+    let mark = 0x7700_0000
+    const taken = new Set<string>()
+    const all = Array.from({ length: 8 }, (_, index) => {
+      const service = randomService(random)
+      const of = { service: 0x7600_0001 + index, ofServer: () => ++mark }
+      const { items } = describe({ ...service, scheduler: undefined }, of, { ...around, hasTable })
+      return { mark: of.service, items }
+    }).filter(({ items }) => {
+      const services = [...items.keys()].filter((name) => name.startsWith('service'))
+      if (services.some((name) => taken.has(name))) return false
+      for (const name of services) taken.add(name)
+      return services.length > 0
+    })
+    const known = all.filter(() => random.once(2))
+    const wanted = new Set(known.flatMap(({ items }) => [...items.keys()]))
+    const present = new Map(all.flatMap(({ items }) => [...items]))
+    // Of those that are known there is also what they do not want any more.
+    const dropped = [...wanted].filter((name) => name.startsWith('destination') && random.once(3))
+    for (const name of dropped) wanted.delete(name)
+    const spared = sparedIn(present, {
+      hasTable,
+      isOfSomebody: (number) => known.some((one) => one.mark === number),
+      isWanted: (name) => wanted.has(name),
+    })
+    const expected = all.filter((one) => !known.includes(one)).flatMap(({ items }) => [...items.keys()])
+    // A server that is in no service of IPVS needs no hairpin.
+    const isNeedless = (name: string): boolean => {
+      const item = present.get(name)!
+      return item.kind === 'entry' && item.set.startsWith('hairpin') && !isServer(item.element.key!)
+    }
+    const isServer = (key: Uint8Array): boolean => {
+      const address = formatAddress(key.subarray(0, key.length / 2))
+      return [...present].some(
+        ([name, item]) =>
+          item.kind === 'destination' && item.destination.address === address && expected.includes(name),
+      )
+    }
+    t.same(
+      [...spared].sort(),
+      [...new Set(expected)].filter((name) => !wanted.has(name) && !isNeedless(name)).sort(),
+      `round ${round}`,
+    )
+  }
+  t.end()
 })

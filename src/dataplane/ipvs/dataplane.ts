@@ -14,6 +14,7 @@ import type {
   DataplanePlan,
   ProgrammedService,
   ServiceStatistics,
+  SynchronizeOptions,
 } from '../dataplane.js'
 import { type BaseStep, baseSteps } from './base.js'
 import { changesOf, countOf, linesOf } from './changes.js'
@@ -29,6 +30,7 @@ import { type Clients, type Found, readKernel } from './reading.js'
 import { SchedulerProbe } from './scheduler-probe.js'
 import { readInterface } from './interface.js'
 import { deviceOf, type Settings, settingsOf } from './settings.js'
+import { sparedIn } from './spared.js'
 import { StaleFlows } from '../stale-flows.js'
 import { statisticsOf } from './statistics.js'
 import { surroundingsOf } from './surroundings.js'
@@ -64,6 +66,14 @@ interface Known {
   readonly takenMarks: ReadonlySet<number>
 }
 
+/** How far a change reaches beyond what it names. */
+interface Reach {
+  readonly everything: boolean
+  readonly keepUnknown: boolean
+}
+
+const nothing: ReadonlySet<string> = new Set()
+
 /** What came of one round. */
 interface Done extends Outcome {
   readonly writes: number
@@ -85,7 +95,7 @@ class IpvsDataplane implements Dataplane {
   #known: Known | undefined
   /** What was under way when it ended, or has been lost sight of: looked at with the next change. */
   #owed = new Set<string>()
-  /** Whether it was told of all services once: what nobody wants is then nobody's. */
+  /** Whether it was told of all services once: what nobody wants is then nobody's. Until then it may be an earlier process's. */
   #isWhole = false
   /** Goes up with every change that is made here: a look that began before it says nothing. */
   #version = 0
@@ -152,6 +162,7 @@ class IpvsDataplane implements Dataplane {
       const step = stepOf(change, described)
       const before = new Map([...step.keys()].map((key) => [key, this.#wanted.itemsOf(key)]))
       const touched = this.#wanted.set(step)
+      if (!this.#isWhole) for (const name of this.#unwanted(known, true)) touched.add(name)
       const changes = changesOf(differences(touched, this.#wanted, known.present))
       this.#wanted.set(before)
       lines.push(...linesOf(changes))
@@ -164,12 +175,15 @@ class IpvsDataplane implements Dataplane {
     return this.#exclusively(async () => {
       signal?.throwIfAborted()
       const base = await this.#prepare()
-      const applied = await this.#change(change, false)
+      const applied = await this.#change(change, { everything: false, keepUnknown: !this.#isWhole })
       return { ...applied, writes: applied.writes + base }
     })
   }
 
-  synchronize(services: Iterable<VirtualService>, { signal }: ApplyOptions = {}): Promise<Applied> {
+  synchronize(
+    services: Iterable<VirtualService>,
+    { signal, keepUnknown = false }: SynchronizeOptions = {},
+  ): Promise<Applied> {
     return this.#exclusively(async () => {
       signal?.throwIfAborted()
       this.#known = undefined
@@ -177,8 +191,9 @@ class IpvsDataplane implements Dataplane {
       const upserted = [...services]
       const keys = new Set(upserted.map(({ key }) => key))
       const deleted = [...this.#wanted.keys].filter((key) => !keys.has(key))
-      const applied = await this.#change({ upserted, deleted }, true)
-      this.#isWhole = true
+      const keeps = keepUnknown && !this.#isWhole
+      const applied = await this.#change({ upserted, deleted }, { everything: true, keepUnknown: keeps })
+      this.#isWhole = !keeps
       return { ...applied, writes: applied.writes + base }
     })
   }
@@ -189,7 +204,8 @@ class IpvsDataplane implements Dataplane {
       // IPVS tells nobody what was changed: all of it is looked at.
       this.#known = undefined
       const base = await this.#prepare()
-      const applied = await this.#change({ upserted: [], deleted: [] }, this.#isWhole)
+      const all = { everything: true, keepUnknown: !this.#isWhole }
+      const applied = await this.#change({ upserted: [], deleted: [] }, all)
       return { ...applied, writes: applied.writes + base }
     })
   }
@@ -306,8 +322,8 @@ class IpvsDataplane implements Dataplane {
     return steps.length
   }
 
-  /** @param everything  What nobody wants goes, too. */
-  async #change(change: ServiceChange, everything: boolean): Promise<Applied> {
+  /** What nobody wants goes, too, unless it is unknown and that is kept. */
+  async #change(change: ServiceChange, { everything, keepUnknown }: Reach): Promise<Applied> {
     let known = this.#known!
     const upserted = new Map(change.upserted.map((service) => [service.key, service]))
     const { described, failures } = this.#describeAll(change, known)
@@ -326,7 +342,9 @@ class IpvsDataplane implements Dataplane {
     for (let attempt = 1; ; attempt++) {
       const touched = this.#wanted.set(step)
       for (const name of this.#owed) touched.add(name)
-      if (isRestLooked) for (const name of [...known.present.keys(), ...this.#wanted.names]) touched.add(name)
+      if (isRestLooked) for (const name of this.#wanted.names) touched.add(name)
+      if (isRestLooked || keepUnknown)
+        for (const name of this.#unwanted(known, keepUnknown)) touched.add(name)
       let done: Done
       try {
         done = await this.#execute(touched, known)
@@ -384,6 +402,16 @@ class IpvsDataplane implements Dataplane {
     for (const key of change.deleted) if (!upserted.has(key)) this.#numbers.release(key)
     for (const [key, description] of described) conditions.set(key, description.conditions)
     return { writes, failures, conditions }
+  }
+
+  /** What is there and nobody wants, but for what is spared. */
+  #unwanted({ present, around }: Known, keepUnknown: boolean): string[] {
+    const isWanted = (name: string): boolean => this.#wanted.item(name) !== undefined
+    const isOfSomebody = (mark: number): boolean => this.#numbers.isUsed(mark - firstMark)
+    const spared = keepUnknown
+      ? sparedIn(present, { hasTable: around.hasTable, isOfSomebody, isWanted })
+      : nothing
+    return [...present.keys()].filter((name) => !isWanted(name) && !spared.has(name))
   }
 
   async #execute(touched: ReadonlySet<string>, known: Known): Promise<Done> {

@@ -29,6 +29,10 @@ export class Numbers {
     throw new UnsupportedError('another virtual service', `fewer than ${this.#most} of them`)
   }
 
+  isUsed(number: number): boolean {
+    return this.#used.has(number)
+  }
+
   release(key: string): void {
     const number = this.#byKey.get(key)
     if (number === undefined) return

@@ -178,7 +178,7 @@ const protocols = new Map(
 )
 
 /** Undefined for what cannot have been written here. */
-function claimOf(
+export function claimOf(
   { family, addressBytes }: FamilyWords,
   key: Uint8Array,
   data: Uint8Array | undefined,
