@@ -8,21 +8,16 @@ import { Backoff } from './backoff.js'
 export interface Taker {
   upsert(object: ModelObject): void
   delete(reference: ObjectReference): void
-  /** Everything that is wrong at a place of the source now. */
-  problems(source: Source, place: string, problems: readonly SourceProblem[]): void
-  /** The source does not answer; it is asked again. Undefined once it does. */
-  failed(source: Source, error: Error | undefined): void
+  /** Everything that is wrong at a place now. */
+  problems(place: string, problems: readonly SourceProblem[]): void
+  /** It does not answer, and is asked again. */
+  failed(error: Error): void
+  /** All that it has was given, and this is all that is wrong there. */
+  listed(problems: readonly SourceProblem[]): void
 }
 
-/**
- * Until the signal is aborted. `listed` is called once: when all objects were given for the first time.
- */
-export async function follow(
-  source: Source,
-  taker: Taker,
-  signal: AbortSignal,
-  listed: () => void,
-): Promise<void> {
+/** Until the signal is aborted. */
+export async function follow(source: Source, taker: Taker, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff()
   let known = new Map<string, ObjectReference>()
   for (;;) {
@@ -36,13 +31,11 @@ export async function follow(
       }
       for (const [key, reference] of known) if (!now.has(key)) taker.delete(reference)
       known = now
-      for (const [place, ofPlace] of byPlace(problems)) taker.problems(source, place, ofPlace)
-      taker.failed(source, undefined)
       backoff.succeed()
-      listed()
+      taker.listed(problems)
       for await (const event of source.watch(revision, { signal })) {
         if (event.event === 'resynchronise') break
-        if (event.event === 'problems') taker.problems(source, event.place, event.problems)
+        if (event.event === 'problems') taker.problems(event.place, event.problems)
         else if (event.event === 'deleted') {
           known.delete(keyOf(event.reference))
           taker.delete(event.reference)
@@ -54,7 +47,7 @@ export async function follow(
       }
     } catch (error) {
       if (signal.aborted) return
-      taker.failed(source, error as Error)
+      taker.failed(error as Error)
       await pause(backoff.fail(), signal)
     }
     if (signal.aborted) return
@@ -70,17 +63,8 @@ function nameOf(object: ModelObject): ObjectReference | undefined {
   }
 }
 
-function byPlace(problems: readonly SourceProblem[]): Map<string, SourceProblem[]> {
-  const places = new Map<string, SourceProblem[]>()
-  for (const problem of problems) {
-    const known = places.get(problem.place)
-    if (known === undefined) places.set(problem.place, [problem])
-    else known.push(problem)
-  }
-  return places
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+/** Over when the time is, or the signal is aborted. */
+export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer)

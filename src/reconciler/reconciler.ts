@@ -12,7 +12,8 @@ import {
 } from '../model/index.js'
 import type { Source, SourcePlace, SourceProblem } from '../sources/source.js'
 import { Backoff } from './backoff.js'
-import { follow } from './following.js'
+import { follow, pause, type Taker } from './following.js'
+import { SourceStates } from './source-states.js'
 import { Schedule } from './schedule.js'
 
 /** How a Reconciler is made: what its model has to know, and what it works on. */
@@ -23,6 +24,8 @@ export interface ReconcilerOptions extends ServiceModelOptions {
   readonly coalesceMilliseconds?: number | undefined
   /** How often everything is read and compared, beside when somebody else changes it; 60,000 unless said, 0 for never. */
   readonly repairIntervalMilliseconds?: number | undefined
+  /** How long `start()` waits for sources that do not answer; 10,000 unless said. */
+  readonly sourceTimeoutMilliseconds?: number | undefined
 }
 
 /** Where a service stands. */
@@ -73,7 +76,8 @@ export class Reconciler {
   readonly #closing = new AbortController()
   readonly #interval: number
   readonly #running: Promise<void>[] = []
-  readonly #listings: Promise<void>[] = []
+  /** The first one of each source. */
+  readonly #answers: Promise<void>[] = []
   #stopWatching: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #retryTimer: NodeJS.Timeout | undefined
@@ -89,20 +93,27 @@ export class Reconciler {
   readonly #pending = new Map<string, VirtualService | undefined>()
   readonly #failures = new Map<string, Failure>()
   readonly #conditions = new Map<string, readonly Condition[]>()
-  readonly #sources: Source[] = []
-  readonly #sourceProblems = new Map<Source, Map<string, readonly SourceProblem[]>>()
-  readonly #sourceErrors = new Map<Source, Error>()
+  readonly #sources = new SourceStates()
+  readonly #sourceTimeout: number
+  /** What an earlier process programmed may be what somebody still wants who has not been heard. */
+  #keepsUnknown = true
   readonly #waiting = new Set<() => void>()
   readonly #counts = { applies: 0, passes: 0, repairs: 0, writes: 0, failures: 0 }
 
   /** @throws ValidationError for options that are none */
-  constructor({ dataplane, coalesceMilliseconds, repairIntervalMilliseconds, ...model }: ReconcilerOptions) {
+  constructor({
+    dataplane,
+    coalesceMilliseconds,
+    repairIntervalMilliseconds,
+    sourceTimeoutMilliseconds,
+    ...model
+  }: ReconcilerOptions) {
     this.dataplane = dataplane
     this.model = new ServiceModel(model)
     this.#interval = milliseconds('repairIntervalMilliseconds', repairIntervalMilliseconds ?? 60_000)
-    const pause = milliseconds('coalesceMilliseconds', coalesceMilliseconds ?? 50)
+    this.#sourceTimeout = milliseconds('sourceTimeoutMilliseconds', sourceTimeoutMilliseconds ?? 10_000)
     this.#schedule = new Schedule(
-      pause,
+      milliseconds('coalesceMilliseconds', coalesceMilliseconds ?? 50),
       () => (this.#current = this.#work()),
       () => this.#release(),
     )
@@ -129,39 +140,45 @@ export class Reconciler {
   /**
    * Takes what a source has, and what changes there, until it is closed. Objects of two sources must have different names: the
    * one that came last counts.
-   * @returns when all its objects were taken for the first time
+   * @returns when all its objects were taken for the first time, or could not be: it is asked again then, as `problems` tells
    */
   follow(source: Source): Promise<void> {
-    this.#sources.push(source)
-    const listed = new Promise<void>((resolve) => {
-      const taker = {
-        upsert: (object: ModelObject) => this.upsert(object),
-        delete: (reference: ObjectReference) => this.delete(reference),
-        problems: (from: Source, place: string, problems: readonly SourceProblem[]) => {
-          const places = this.#sourceProblems.get(from) ?? new Map<string, readonly SourceProblem[]>()
-          this.#sourceProblems.set(from, places)
-          if (problems.length === 0) places.delete(place)
-          else places.set(place, problems)
+    this.#sources.add(source)
+    const answered = new Promise<void>((resolve) => {
+      const taker: Taker = {
+        upsert: (object) => this.upsert(object),
+        delete: (reference) => this.delete(reference),
+        problems: (place, problems) => {
+          this.#sources.setProblems(source, place, problems)
+          this.#heard()
         },
-        failed: (from: Source, error: Error | undefined) => {
-          if (error === undefined) this.#sourceErrors.delete(from)
-          else this.#sourceErrors.set(from, error)
+        failed: (error) => {
+          this.#sources.setError(source, error)
+          resolve()
+        },
+        listed: (problems) => {
+          this.#sources.setListed(source, problems)
+          this.#heard()
+          resolve()
         },
       }
       this.#closing.signal.addEventListener('abort', () => resolve(), { once: true })
-      this.#running.push(follow(source, taker, this.#closing.signal, resolve))
+      this.#running.push(follow(source, taker, this.#closing.signal))
     })
-    this.#listings.push(listed)
-    return listed
+    this.#answers.push(answered)
+    return answered
   }
 
   /**
    * Reads what the kernel has, adopts what is as it should be and changes what differs: of what is ours nothing is left but
    * what was given before, by calls and by every source that is followed.
+   *
+   * As long as a source has not been heard, or something that it holds could not be read, what an earlier process programmed
+   * goes on forwarding though nobody wants it: it may stand there. `problems` tells.
    * @returns when that is done, or was tried
    */
   async start(): Promise<void> {
-    await Promise.all(this.#listings)
+    await this.#hearSources()
     this.#closing.signal.throwIfAborted()
     if (!this.#isStarted) {
       this.#isStarted = true
@@ -177,6 +194,15 @@ export class Reconciler {
     }
     this.#schedule.request()
     await this.settled()
+  }
+
+  /** Waits for the first answer of each, and not for ever. */
+  async #hearSources(): Promise<void> {
+    const isHeard = new AbortController()
+    const all = Promise.all(this.#answers).then(() => isHeard.abort())
+    await pause(this.#sourceTimeout, isHeard.signal)
+    if (isHeard.signal.aborted) return await all
+    this.#sources.setSilent(new Error(`a source has not answered within ${this.#sourceTimeout} ms`))
   }
 
   /** Resolves when the kernel has all that was given so far, or has refused it. @throws what the signal says */
@@ -225,11 +251,17 @@ export class Reconciler {
     readonly sources: readonly SourceProblem[]
     /** Sources that do not answer. */
     readonly errors: readonly Error[]
+    /**
+     * Whether what an earlier process programmed is kept though nobody wants it: from the start on until each source was in
+     * order once, and no object is refused.
+     */
+    readonly keepsUnknown: boolean
   } {
     return {
       objects: this.model.problems(),
-      sources: [...this.#sourceProblems.values()].flatMap((places) => [...places.values()].flat()),
-      errors: [...this.#sourceErrors.values()],
+      sources: this.#sources.problems(),
+      errors: this.#sources.errors(),
+      keepsUnknown: this.#keepsUnknown,
     }
   }
 
@@ -238,7 +270,7 @@ export class Reconciler {
     const located: (ModelProblem & { readonly at?: SourcePlace | undefined })[] = []
     for (const problem of this.model.problems()) {
       let at: SourcePlace | undefined
-      for (const source of this.#sources) {
+      for (const source of this.#sources.sources) {
         at ??= await source.locate?.(problem.object, problem.error?.path)
       }
       located.push(at === undefined ? problem : { ...problem, at })
@@ -272,6 +304,11 @@ export class Reconciler {
     if (this.#isStarted) this.#schedule.request()
   }
 
+  /** What was waited for may have come with it. */
+  #heard(): void {
+    if (this.#keepsUnknown) this.#changed()
+  }
+
   #passSoon(): void {
     this.#isPassDue = true
     this.#schedule.request()
@@ -288,7 +325,9 @@ export class Reconciler {
   async #work(): Promise<void> {
     this.#take()
     this.#takeRetries()
-    const isPass = this.#isPassDue
+    const keepUnknown = this.#keepsUnknown && !this.#isAllKnown()
+    // One pass takes away what nobody wants.
+    const isPass = this.#isPassDue || keepUnknown !== this.#keepsUnknown
     const isRepair = this.#isRepairDue
     this.#isPassDue = false
     this.#isRepairDue = false
@@ -296,8 +335,10 @@ export class Reconciler {
     const { signal } = this.#closing
     try {
       if (isPass) {
-        this.#settle(await this.dataplane.synchronize(this.model.virtualServices(), { signal }), sent, true)
+        const services = this.model.virtualServices()
+        this.#settle(await this.dataplane.synchronize(services, { signal, keepUnknown }), sent, true)
         this.#counts.passes++
+        this.#keepsUnknown = keepUnknown
         return
       }
       if (isRepair) {
@@ -315,6 +356,11 @@ export class Reconciler {
       this.#isPassDue = true
       this.#retryIn(this.#wholeBackoff.fail())
     }
+  }
+
+  /** Whether nothing that anybody wants can have been missed. */
+  #isAllKnown(): boolean {
+    return this.#sources.areSound() && this.model.problems().every(({ error }) => error === undefined)
   }
 
   /** What the model has changed. */
