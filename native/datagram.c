@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -15,6 +18,14 @@
  * has 64 KiB. A device may be told to hand up more (gro_max_size): that is told as EMSGSIZE, and not cut.
  */
 enum { DATAGRAM_BYTES = 128 * 1024 };
+
+/* linux/in.h, where netinet/in.h lacks it: membership in a group, by the index of the interface. */
+#ifndef MCAST_JOIN_GROUP
+#define MCAST_JOIN_GROUP 42
+#endif
+#ifndef MCAST_LEAVE_GROUP
+#define MCAST_LEAVE_GROUP 45
+#endif
 
 struct datagram_socket {
   struct environment *environment;
@@ -109,6 +120,72 @@ static napi_value send_datagram(napi_env env, napi_callback_info info) {
   return check(env, napi_create_double(env, (double)sent, &result)) ? result : NULL;
 }
 
+/* RFC 3678: the same request for both families. */
+static napi_value change_membership(napi_env env, napi_callback_info info, int option, const char *syscall) {
+  napi_value arguments[2];
+  const uint8_t *group;
+  size_t length;
+  int64_t interface_index;
+  struct datagram_socket *socket = read_receiver(env, info, arguments, COUNT(arguments));
+  if (socket == NULL || !read_bytes(env, arguments[0], &group, &length) ||
+      !read_integer(env, arguments[1], 0, INT_MAX, &interface_index)) {
+    return NULL;
+  }
+  struct address address;
+  if (length == 0 || (socket->family != AF_INET && socket->family != AF_INET6) ||
+      !make_address(socket->family, group, length, 0, 0, &address)) {
+    return throw_type_error(env, "the group does not fit the socket's family");
+  }
+  struct group_req request;
+  memset(&request, 0, sizeof(request));
+  request.gr_interface = (uint32_t)interface_index;
+  memcpy(&request.gr_group, &address.storage, address.size);
+  if (socket->fd < 0) return throw_error(env, EBADF, syscall);
+  int level = socket->family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  if (setsockopt(socket->fd, level, option, &request, sizeof(request)) != 0) return throw_error(env, errno, syscall);
+  return NULL;
+}
+
+static napi_value join_group(napi_env env, napi_callback_info info) {
+  return change_membership(env, info, MCAST_JOIN_GROUP, "setsockopt MCAST_JOIN_GROUP");
+}
+
+static napi_value leave_group(napi_env env, napi_callback_info info) {
+  return change_membership(env, info, MCAST_LEAVE_GROUP, "setsockopt MCAST_LEAVE_GROUP");
+}
+
+/* Where an IPv6 datagram was sent to and how far it may still go, if the socket asked to be told. */
+struct arrival {
+  bool known;
+  uint8_t destination[16];
+  int hop_limit;
+};
+
+static struct arrival read_arrival(struct msghdr *message) {
+  struct arrival arrival = {.known = false, .hop_limit = -1};
+  for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL; part = CMSG_NXTHDR(message, part)) {
+    if (part->cmsg_level != IPPROTO_IPV6) continue;
+    if (part->cmsg_type == IPV6_PKTINFO && part->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
+      memcpy(arrival.destination, CMSG_DATA(part) + offsetof(struct in6_pktinfo, ipi6_addr),
+             sizeof(arrival.destination));
+      arrival.known = true;
+    } else if (part->cmsg_type == IPV6_HOPLIMIT && part->cmsg_len >= CMSG_LEN(sizeof(int))) {
+      memcpy(&arrival.hop_limit, CMSG_DATA(part), sizeof(int));
+    }
+  }
+  return arrival;
+}
+
+/* Without an arrival there are two arguments less. */
+static int add_arrival(napi_env env, const struct arrival *arrival, napi_value *arguments, int count) {
+  if (count < 0 || !arrival->known) return count;
+  arguments[count] = copy_bytes(env, arrival->destination, sizeof(arrival->destination));
+  if (arguments[count] == NULL || napi_create_int32(env, arrival->hop_limit, &arguments[count + 1]) != napi_ok) {
+    return -ENOMEM;
+  }
+  return count + 2;
+}
+
 static int make_arguments(napi_env env, int error, const uint8_t *bytes, size_t length, const struct address *address,
                           napi_value *arguments) {
   const uint8_t *source;
@@ -123,7 +200,7 @@ static int make_arguments(napi_env env, int error, const uint8_t *bytes, size_t 
       napi_create_uint32(env, interface_index, &arguments[4]) != napi_ok) {
     return -ENOMEM;
   }
-  return RECEIVE_ARGUMENTS;
+  return 5;
 }
 
 static int describe(struct receiver *receiver, int error, napi_value *arguments) {
@@ -138,11 +215,25 @@ static int read_datagram(struct receiver *receiver, napi_value *arguments) {
     if (socket->buffer == NULL) return -ENOMEM;
   }
   struct address from = {.size = sizeof(from.storage)};
-  ssize_t received = recvfrom(receiver->fd, socket->buffer, DATAGRAM_BYTES, MSG_DONTWAIT | MSG_TRUNC,
-                              (struct sockaddr *)&from.storage, &from.size);
+  union {
+    struct cmsghdr aligned;
+    uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec piece = {.iov_base = socket->buffer, .iov_len = DATAGRAM_BYTES};
+  struct msghdr message = {.msg_name = &from.storage,
+                           .msg_namelen = from.size,
+                           .msg_iov = &piece,
+                           .msg_iovlen = 1,
+                           .msg_control = control.bytes,
+                           .msg_controllen = sizeof(control.bytes)};
+  ssize_t received = recvmsg(receiver->fd, &message, MSG_DONTWAIT | MSG_TRUNC);
   if (received < 0) return -errno;
   if (received > DATAGRAM_BYTES) return -EMSGSIZE;
-  return make_arguments(receiver->environment->env, 0, socket->buffer, (size_t)received, &from, arguments);
+  from.size = message.msg_namelen;
+  struct arrival arrival = read_arrival(&message);
+  napi_env env = receiver->environment->env;
+  int count = make_arguments(env, 0, socket->buffer, (size_t)received, &from, arguments);
+  return add_arrival(env, &arrival, arguments, count);
 }
 
 static void receiving_ended(struct receiver *receiver) {
@@ -190,11 +281,13 @@ static napi_value close_socket(napi_env env, napi_callback_info info) {
 }
 
 napi_value define_datagram_socket(napi_env env) {
-  napi_property_descriptor properties[6];
+  napi_property_descriptor properties[8];
   size_t count = 0;
   define_getter(&properties[count++], "fd", get_fd);
   define_getter(&properties[count++], "receiving", get_receiving);
   define_method(&properties[count++], "send", send_datagram);
+  define_method(&properties[count++], "joinGroup", join_group);
+  define_method(&properties[count++], "leaveGroup", leave_group);
   define_method(&properties[count++], "startReceiving", start_receiving);
   define_method(&properties[count++], "stopReceiving", stop_receiving);
   define_method(&properties[count++], "close", close_socket);

@@ -10,7 +10,7 @@
 
 #include "environment.h"
 
-enum { RECEIVE_ARGUMENTS = 5 };
+enum { RECEIVE_ARGUMENTS = 7 };
 
 struct receiver;
 

@@ -44,7 +44,7 @@ struct options {
   int64_t family, type, protocol;
   int64_t mark, interface_index, backlog;
   char device[IFNAMSIZ];
-  bool transparent, freebind, reuse_address, reuse_port, v6_only_given, v6_only, header_included;
+  bool transparent, freebind, reuse_address, reuse_port, v6_only_given, v6_only, header_included, receive_arrival;
   struct end bind, connect;
 };
 
@@ -92,6 +92,7 @@ static bool read_options(napi_env env, napi_value object, struct options *option
          get_property(env, object, "v6Only", &v6_only, &options->v6_only_given) &&
          get_flag(env, object, "v6Only", &options->v6_only) &&
          get_flag(env, object, "headerIncluded", &options->header_included) &&
+         get_flag(env, object, "receiveArrival", &options->receive_arrival) &&
          get_end(env, object, "bindAddress", "bindPort", &options->bind) &&
          get_end(env, object, "connectAddress", "connectPort", &options->connect);
 }
@@ -137,6 +138,11 @@ static const char *set_options(int fd, const struct options *options) {
   if (ip && options->header_included &&
       setsockopt(fd, level, v6 ? IPV6_HDRINCL : IP_HDRINCL, &on, sizeof(on)) != 0) {
     return "setsockopt IP_HDRINCL";
+  }
+  if (v6 && options->receive_arrival &&
+      (setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) != 0 ||
+       setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on)) != 0)) {
+    return "setsockopt IPV6_RECVPKTINFO";
   }
   return NULL;
 }

@@ -95,6 +95,8 @@ export interface NativeSocketOptions {
   readonly v6Only?: boolean | undefined
   /** IP_HDRINCL / IPV6_HDRINCL. */
   readonly headerIncluded?: boolean | undefined
+  /** IPV6_RECVPKTINFO and IPV6_RECVHOPLIMIT: `startReceiving` tells `destination` and `hopLimit`. IPv6 alone. */
+  readonly receiveArrival?: boolean | undefined
   /** 4 or 16 bytes; left out, the socket is bound only if `bindPort` is given. */
   readonly bindAddress?: Uint8Array | undefined
   readonly bindPort?: number | undefined
@@ -120,9 +122,15 @@ export interface NativeDatagramSocket {
       address: Uint8Array,
       port: number,
       interfaceIndex: number,
+      destination?: Uint8Array,
+      hopLimit?: number,
     ) => void,
   ): void
   stopReceiving(): void
+  /** MCAST_JOIN_GROUP: 4 or 16 bytes, on the interface of this index. */
+  joinGroup(group: Uint8Array, interfaceIndex: number): void
+  /** MCAST_LEAVE_GROUP. */
+  leaveGroup(group: Uint8Array, interfaceIndex: number): void
   close(): void
 }
 

@@ -26,6 +26,10 @@ export interface Datagram {
   readonly port: number
   /** The interface it came by: of packet sockets, and of IPv6 from link-local addresses; else 0. */
   readonly interfaceIndex: number
+  /** The address that it was sent to. Of IPv6, where `receiveArrival` asks for it. */
+  readonly destination?: string | undefined
+  /** How many routers it could still have passed. Of IPv6, where `receiveArrival` asks for it. */
+  readonly hopLimit?: number | undefined
 }
 
 /** Where to send. */
@@ -55,6 +59,8 @@ export interface RawOptions extends SocketOptions {
   readonly protocol: number
   /** What is sent starts with an IP header of the caller's making. */
   readonly headerIncluded?: boolean | undefined
+  /** Tells `destination` and `hopLimit` of what is received. Of IPv6: IPv4's stand in the header before it. */
+  readonly receiveArrival?: boolean | undefined
 }
 
 /** Where a packet socket is opened. */
@@ -73,12 +79,13 @@ export interface PingSocketOptions extends SocketOptions {
 /** A raw socket (SOCK_RAW). Takes CAP_NET_RAW in the namespace. */
 export function openRaw(options: RawOptions): DatagramSocket {
   const bound = options.address === undefined ? undefined : endpoint('address', options.address)
-  const { protocol, headerIncluded } = options
+  const { protocol, headerIncluded, receiveArrival } = options
   const fd = openIn('raw.open', { protocol, address: options.address }, options, {
     family: bound?.family ?? (options.family === 'ipv6' ? AF_INET6 : AF_INET),
     type: SOCK_RAW,
     protocol,
     headerIncluded,
+    receiveArrival,
     bindAddress: bound?.bytes,
   })
   return new DatagramSocket(fd)
@@ -148,6 +155,26 @@ export class DatagramSocket {
             target.port ?? 0,
             target.interfaceIndex ?? 0,
           ),
+    )
+  }
+
+  /**
+   * Receives what is sent to a multicast group on an interface, as long as the socket is open. Raw sockets get nothing of a
+   * group that nobody on the host has joined.
+   *
+   * @throws KernelError EADDRINUSE if it is a member already, ENODEV if there is no such interface, ENOBUFS where a host's
+   *   limit is reached (`net.ipv4.igmp_max_memberships`)
+   */
+  joinGroup(group: string, interfaceIndex: number): void {
+    attempt('datagram.joinGroup', { group, interfaceIndex }, hints, () =>
+      this.#native.joinGroup(addressBytes(group), interfaceIndex),
+    )
+  }
+
+  /** The reverse. */
+  leaveGroup(group: string, interfaceIndex: number): void {
+    attempt('datagram.leaveGroup', { group, interfaceIndex }, hints, () =>
+      this.#native.leaveGroup(addressBytes(group), interfaceIndex),
     )
   }
 
@@ -225,8 +252,13 @@ export class DatagramSocket {
     if (this.#closed) return
     const full = this.#queue.length >= mostQueued
     if (!this.#receiving && !full) {
-      this.#native.startReceiving((errno, bytes, address, port, interfaceIndex) => {
-        if (errno === 0) return this.#take({ bytes, address: addressText(address), port, interfaceIndex })
+      this.#native.startReceiving((errno, bytes, address, port, interfaceIndex, destination, hopLimit) => {
+        if (errno === 0) {
+          const from = { bytes, address: addressText(address), port, interfaceIndex }
+          return this.#take(
+            destination === undefined ? from : { ...from, destination: addressText(destination), hopLimit },
+          )
+        }
         this.#take(new KernelError({ errno, operation: 'datagram.receive', hint: hints[errnoCode(errno)] }))
         if (!this.#native.receiving) this.close()
       })
