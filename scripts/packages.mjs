@@ -20,6 +20,7 @@ const programOf = new Map([
   ['iproute2', 'ip'],
   ['iptables', 'iptables'],
   ['ipvsadm', 'ipvsadm'],
+  ['keepalived', 'keepalived'],
   ['kmod', 'depmod'],
   ['make', 'make'],
   ['nftables', 'nft'],

@@ -5,6 +5,7 @@
 import { release } from 'node:os'
 import { build } from './build.mjs'
 import { check } from './check.mjs'
+import { ensurePackages } from './packages.mjs'
 import { filesBelow, inProject, plainEnvironment, readJson } from './project.mjs'
 import { openStage, summarize } from './test/stage.mjs'
 
@@ -30,6 +31,9 @@ const onOneKernel = {
 /** Emulated, these take longer still: with nf_tables they are run by the long tests. */
 const natively = /\/dataplane-ipvs-(alone|random|killed|load)\.test\.js$/
 
+/** What tests of the running kernel speak with. */
+const peerPackages = ['keepalived']
+
 const hostTimeoutSeconds = 300
 /** An emulated kernel takes ten minutes, on a machine that has nothing else to do. */
 const labTimeoutSeconds = 1200
@@ -48,7 +52,10 @@ export async function test({ only = parts, kernels, grep } = {}) {
   if (only.includes('check')) stages.push({ ...openStage('check'), ...(await check({ compiled })) })
   else if (!compiled.ok) console.log(compiled.output)
   if (only.includes('unit')) stages.push(await onHost('unit', 'unit', env))
-  if (only.includes('kernel')) stages.push(await onHost('kernel', `kernel: here, ${release()}`, env))
+  if (only.includes('kernel')) {
+    await ensurePackages(peerPackages, { why: 'test beside the programs that do the same' })
+    stages.push(await onHost('kernel', `kernel: here, ${release()}`, env))
+  }
   if (only.includes('lab')) {
     const { checkSchedule, runLabTests } = await import('./test/lab.mjs')
     const files = await compiledTests('lab')
