@@ -1,5 +1,9 @@
 /** The edge of a network: who is master, and the addresses that go with it. `viaduct/edge`. */
+export { type AddressesChange, VirtualAddresses, type VirtualAddressesOptions } from './addresses.js'
+export type { AnnounceSchedule } from './announcer.js'
 export type { Leader, LeaderEvent, LeaderListener } from './leader.js'
+export { type HeldLock, leaderFromLock, type Lock } from './lock-leader.js'
+export { VirtualRouter, type VirtualRouterOptions, type VirtualRouterStatus } from './virtual-router.js'
 export { VrrpLeader, type VrrpStatus } from './vrrp/leader.js'
 export type { HealthEffect, VrrpOptions } from './vrrp/options.js'
 export type { VrrpChecksum, VrrpFault } from './vrrp/packet.js'

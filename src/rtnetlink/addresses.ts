@@ -45,6 +45,8 @@ export interface InterfaceAddressInput {
   readonly flags?: readonly AddressFlag[] | undefined
   /** Of the route to its prefix. */
   readonly metric?: number | undefined
+  /** Who has given it, as a number of one's own choice (IFA_PROTO); kernels before 5.18 do not keep it. */
+  readonly protocol?: number | undefined
   /** For ever unless said. */
   readonly validSeconds?: number | undefined
   /** New connections may be made from it for so long; for ever unless said. */
@@ -158,6 +160,7 @@ export class Addresses {
           label: input.label,
           flags: input.flags,
           metric: input.metric,
+          protocol: input.protocol,
           lifetime,
         },
         path: 'address',

@@ -247,7 +247,7 @@ t.test('a lower priority is pre-empted, unless that is not wanted', (t) => {
   patient.at(0, { type: 'startup' })
   for (let time = 500; time < 20_000; time += 500) patient.at(time, heard(100))
   t.equal(patient.state.name, 'backup')
-  t.same(patient.at(24_000), ['advertise', 'acquired'], 'it takes over from one that is gone')
+  t.same(patient.at(23_000), ['advertise', 'acquired'], 'it takes over from one that is gone')
   const owner = new Router(255, { preempt: false })
   t.same(owner.at(0, { type: 'startup' }), ['advertise', 'acquired'], 'the owner does in any case')
   t.end()

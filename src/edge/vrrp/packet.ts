@@ -3,7 +3,7 @@
  * Version 2 (RFC 3768) is told apart and refused.
  */
 import { type AddressFamily, formatAddress, parseAddress } from '../../address/index.js'
-import { foldedComplement, pseudoHeaderSum, sum16 } from './checksum.js'
+import { foldedComplement, pseudoHeaderSum, sum16 } from '../checksum.js'
 
 /** Protocol number of VRRP (RFC 5798, 5.1.1.4). */
 export const vrrpProtocol = 112
