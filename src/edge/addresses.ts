@@ -118,6 +118,11 @@ export class VirtualAddresses {
     return { changed, foreign }
   }
 
+  /** Closes, and leaves them where they are: whoever opens the same list again knows them. */
+  leave(): void {
+    this.#rtnetlink.close()
+  }
+
   /** Takes them off, and closes. */
   async close(): Promise<void> {
     try {
@@ -202,7 +207,7 @@ export class VirtualAddresses {
       )
     if (!hasOthers) return work()
     const { device, netns } = this.#options
-    const name = ['net', 'ipv4', 'conf', device, 'promote_secondaries'] as const
+    const name = `net/ipv4/conf/${device}/promote_secondaries`
     const before = readSysctl(name, { netns })
     if (before === '1') return work()
     writeSysctl(name, '1', { netns })

@@ -31,7 +31,7 @@ export async function announce(
   const link = await rtnetlink.links.get(device)
   if (link.type !== 'ether' || link.address === undefined) return
   const hardware = hardwareBytes(link.address)
-  const isRouter = readSysctl(['net', 'ipv6', 'conf', device, 'forwarding'], { netns }) === '1'
+  const isRouter = readSysctl(`net/ipv6/conf/${device}/forwarding`, { netns }) === '1'
   // Of no protocol: it receives nothing.
   const socket = openPacket({ netns, device, protocol: 0 })
   try {

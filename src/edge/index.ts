@@ -3,6 +3,13 @@ export { type AddressesChange, VirtualAddresses, type VirtualAddressesOptions } 
 export type { AnnounceSchedule } from './announcer.js'
 export type { Leader, LeaderEvent, LeaderListener } from './leader.js'
 export { type HeldLock, leaderFromLock, type Lock } from './lock-leader.js'
+export {
+  prepareRealServer,
+  type RealServerChange,
+  type RealServerOptions,
+  type RealServerTunnel,
+  undoRealServer,
+} from './real-server.js'
 export { VirtualRouter, type VirtualRouterOptions, type VirtualRouterStatus } from './virtual-router.js'
 export { VrrpLeader, type VrrpStatus } from './vrrp/leader.js'
 export type { HealthEffect, VrrpOptions } from './vrrp/options.js'

@@ -32,5 +32,5 @@ export {
   type ReceiveOptions,
   type SendTarget,
 } from './datagrams.js'
-export { readSysctl, type SysctlName, writeSysctl } from './sysctl.js'
+export { formatSettingsRecord, parseSettingsRecord, readSysctl, writeSysctl } from './sysctl.js'
 export { ping, type PingOptions, type PingReply } from './ping.js'

@@ -1,5 +1,5 @@
 /** What is there before any service is: the interface, the settings of the namespace, the table. */
-import type { Netns } from '../../net/index.js'
+import { type Netns, readSysctl, writeSysctl } from '../../net/index.js'
 import { addLearner } from './affinity.js'
 import { addEntries } from './execute.js'
 import { bringUp, makeInterface, record } from './interface.js'
@@ -7,7 +7,7 @@ import type { Item } from './items.js'
 import { addTable } from './layout.js'
 import type { Clients, Found } from './reading.js'
 import type { Settings } from './settings.js'
-import { readSysctl, type SysctlChange, sysctlChanges, writeSysctl } from './sysctls.js'
+import { type SysctlChange, sysctlChanges } from './sysctls.js'
 
 export interface BaseStep {
   /** As a plan prints it. */
@@ -22,7 +22,7 @@ export function baseSteps(clients: Clients, settings: Settings, found: Found): B
   const steps: BaseStep[] = []
   const { isThere, isUp, before } = found.interface
   if (!isThere) steps.push({ line: `link add ${device} dummy`, run: () => makeInterface(rtnetlink, device) })
-  const changing = sysctlChanges((name) => readSysctl(name, netns))
+  const changing = sysctlChanges((name) => readSysctl(name, { netns }))
   // Of one that somebody has set back meanwhile the first value is the one to restore.
   const all = { ...Object.fromEntries(changing.map(({ name, before }) => [name, before])), ...before }
   if (!isThere || Object.keys(all).length > Object.keys(before).length) {
@@ -51,7 +51,7 @@ function sysctlSteps(changing: readonly SysctlChange[], netns: Netns | undefined
   return changing.map(({ name, after }) => ({
     line: `sysctl ${name}=${after}`,
     // eslint-disable-next-line @typescript-eslint/require-await -- a step may take time, and this one does not
-    run: async () => writeSysctl(name, after, netns),
+    run: async () => writeSysctl(name, after, { netns }),
   }))
 }
 

@@ -4,14 +4,13 @@ import { Conntrack } from '../../conntrack/index.js'
 import { isKernelError, isUnsupportedError } from '../../errors/index.js'
 import type { Condition } from '../../model/index.js'
 import type { Transport } from '../../netlink/index.js'
-import { type Netns, netnsPath } from '../../net/index.js'
+import { type Netns, netnsPath, readSysctl } from '../../net/index.js'
 import { Nftables } from '../../nftables/index.js'
 import { processesNamed } from '../../processes.js'
 import type { Rtnetlink } from '../../rtnetlink/index.js'
 import { moduleState, readModuleFacts } from '../../ipvs/modules.js'
 import { schedulers } from '../../ipvs/index.js'
 import type { Settings } from './settings.js'
-import { readSysctl } from './sysctls.js'
 
 /** Undefined where the kernel has no nf_tables, or none with tables of family inet: services are served without them. */
 export async function openTables(
@@ -62,7 +61,7 @@ export function availableSchedulers(): string[] {
 
 /** IPv6 is not switched on here: a host that forwards takes no router's word any more (accept_ra), and may lose its route. */
 export function forwardingOf({ netns }: Settings): Condition[] {
-  if (readSysctl('net.ipv6.conf.all.forwarding', netns) !== '0') return []
+  if (readSysctl('net.ipv6.conf.all.forwarding', { netns }) !== '0') return []
   return [
     {
       reason: 'NoForwarding',

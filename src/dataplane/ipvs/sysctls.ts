@@ -3,8 +3,7 @@
  * this process: as the alias of our interface, which goes with the namespace and is deleted at the teardown.
  */
 import { release } from 'node:os'
-import { isKernelError } from '../../errors/index.js'
-import { type Netns, readFile, writeFile } from '../../net/index.js'
+import { formatSettingsRecord, parseSettingsRecord } from '../../net/index.js'
 
 /** By their names below /proc/sys: what each has to be at least. */
 const needed: Readonly<Record<string, number>> = {
@@ -57,39 +56,15 @@ export function sysctlChanges(
   return changes
 }
 
-export function writeSysctl(name: string, value: string, netns: Netns | undefined): void {
-  writeFile(pathOf(name), value, { netns })
-}
-
-/** Undefined for one that this kernel has not. */
-export function readSysctl(name: string, netns: Netns | undefined): string | undefined {
-  try {
-    return readFile(pathOf(name), { netns }).trim()
-  } catch (error) {
-    if (isKernelError(error, 'ENOENT')) return undefined
-    throw error
-  }
-}
-
-function pathOf(name: string): string {
-  return `/proc/sys/${name.replaceAll('.', '/')}`
-}
-
 const mark = 'viaduct ipvs, settings before:'
+const known = new Set([...Object.keys(needed), reuse.name])
 
-/** The alias: at most 255 bytes (IFALIASZ). */
+/** The alias. */
 export function formatRecord(before: Readonly<Record<string, string>>): string {
-  return [mark, ...Object.entries(before).map(([name, value]) => `${name}=${value}`)].join(' ')
+  return formatSettingsRecord(mark, before)
 }
 
-/** Undefined for an alias that is not ours. Only settings that are known here, and numbers: it is written by whoever may. */
+/** Undefined for an alias that is not ours. */
 export function parseRecord(alias: string | undefined): Record<string, string> | undefined {
-  if (alias?.startsWith(mark) !== true) return undefined
-  const known = new Set([...Object.keys(needed), reuse.name])
-  const before: Record<string, string> = {}
-  for (const word of alias.slice(mark.length).trim().split(/\s+/)) {
-    const [name = '', value = ''] = word.split('=')
-    if (known.has(name) && /^\d{1,9}$/.test(value)) before[name] = value
-  }
-  return before
+  return parseSettingsRecord(mark, alias, (name) => known.has(name))
 }

@@ -1,7 +1,8 @@
 import { isKernelError } from '../../errors/index.js'
 import { isGone } from '../../ipvs/drain.js'
 import { keyOf } from '../../ipvs/input.js'
-import { formatRecord, parseRecord, writeSysctl } from './sysctls.js'
+import { writeSysctl } from '../../net/index.js'
+import { formatRecord, parseRecord } from './sysctls.js'
 import type { Clients, Found } from './reading.js'
 import type { Settings } from './settings.js'
 
@@ -22,7 +23,8 @@ export async function tearDown(
   const { isThere, before } = found.interface
   const links = await rtnetlink.links.list()
   const heir = links.find(({ name, alias }) => name !== device && parseRecord(alias) !== undefined)
-  if (heir === undefined) for (const [name, value] of Object.entries(before)) writeSysctl(name, value, netns)
+  if (heir === undefined)
+    for (const [name, value] of Object.entries(before)) writeSysctl(name, value, { netns })
   else {
     const recorded = parseRecord(heir.alias)
     await rtnetlink.links.set(heir.index, { alias: formatRecord({ ...recorded, ...before }) })
