@@ -1,0 +1,11 @@
+/** Health: which servers answer as they should, and what follows from it. `viaduct/health`. */
+export type { Check, CheckPlace, OwnCheck, OwnResult, TcpCheck } from './checks/index.js'
+export { type Damping, type DampingRules } from './damping.js'
+export { type Ejection, type EjectionRules, type PassiveSample } from './ejection.js'
+export type { EventsLost, HealthEvent, HealthEventKind } from './events.js'
+export type { Member, OutCause, Placement } from './group.js'
+export type { Lateness } from './lateness.js'
+export { type HealthCounts, HealthMonitor, type HealthMonitorOptions } from './monitor.js'
+export type { BlockReason, CheckResult, Failed, FailureReason, NotRun, Passed } from './result.js'
+export type { HealthRules } from './rules.js'
+export type { HealthInput, ServerHealth, ServiceHealth } from './service.js'
