@@ -14,10 +14,12 @@
  *   sockets      TCP, UDP, ping, raw and packet sockets
  *   wait         the end of a non-blocking connect
  *   datagram     the class DatagramSocket
+ *   connector    the class TcpConnector
  *   read         files below /proc
  */
 #include <node_api.h>
 
+#include "connector.h"
 #include "datagram.h"
 #include "environment.h"
 #include "namespace.h"
@@ -37,11 +39,13 @@ NAPI_MODULE_INIT() {
   if (!environment_create(env)) return NULL;
   napi_value netlink_socket = define_netlink_socket(env);
   napi_value datagram_socket = define_datagram_socket(env);
-  if (netlink_socket == NULL || datagram_socket == NULL) return NULL;
+  napi_value tcp_connector = define_tcp_connector(env);
+  if (netlink_socket == NULL || datagram_socket == NULL || tcp_connector == NULL) return NULL;
 
   napi_property_descriptor properties[] = {
       {.utf8name = "NetlinkSocket", .value = netlink_socket, .attributes = napi_enumerable},
       {.utf8name = "DatagramSocket", .value = datagram_socket, .attributes = napi_enumerable},
+      {.utf8name = "TcpConnector", .value = tcp_connector, .attributes = napi_enumerable},
       {.utf8name = "openSocket", .method = open_socket, .attributes = napi_enumerable},
       {.utf8name = "waitWritable", .method = wait_writable, .attributes = napi_enumerable},
       {.utf8name = "cancelWait", .method = cancel_wait, .attributes = napi_enumerable},

@@ -134,6 +134,19 @@ export interface NativeDatagramSocket {
   close(): void
 }
 
+/** Many TCP connects at once. It keeps the process alive while any is under way. */
+export interface NativeTcpConnector {
+  /**
+   * Begins them: whole requests of 72 bytes, at most 1,024, as src/net/connector.ts writes them. Returns the results of those
+   * that have failed already, in the form in which the listener gets those of the others: 16 bytes each.
+   */
+  connect(netnsFd: number, requests: Uint8Array): Uint8Array | undefined
+  /** Gives one up; nothing is told of it. Nothing if there is none of this id. */
+  cancel(id: number): void
+  /** Gives all up. */
+  close(): void
+}
+
 /**
  * What `native/` exports. Every function with a `netnsFd` enters that namespace on a short-lived thread; -1 is here.
  *
@@ -143,6 +156,7 @@ export interface NativeDatagramSocket {
 export interface NativeAddon {
   readonly NetlinkSocket: new (options: NativeNetlinkOptions) => NativeNetlinkSocket
   readonly DatagramSocket: new (fd: number) => NativeDatagramSocket
+  readonly TcpConnector: new (listener: (results: Uint8Array) => void) => NativeTcpConnector
   openSocket(netnsFd: number, options: NativeSocketOptions): number
   /** Resolves when a non-blocking connect is through, rejects with its error (SO_ERROR) or ETIMEDOUT. Closes nothing. */
   waitWritable(fd: number, timeoutMilliseconds: number): Promise<void>

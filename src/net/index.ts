@@ -14,6 +14,7 @@ export type { SocketOptions } from './endpoints.js'
 export {
   type ConnectOptions,
   connectTcp,
+  connectUdp,
   listenTcp,
   type ListenOptions,
   openTcpListener,
@@ -34,3 +35,12 @@ export {
 } from './datagrams.js'
 export { formatSettingsRecord, parseSettingsRecord, readSysctl, writeSysctl } from './sysctl.js'
 export { ping, type PingOptions, type PingReply } from './ping.js'
+export {
+  type ConnectOutcome,
+  type ConnectPlan,
+  type ConnectPlanOptions,
+  type PendingConnect,
+  prepareConnect,
+  takeOver,
+  TcpConnector,
+} from './connector.js'

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createSocket as createUdpSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, type Server, Socket } from 'node:net'
 import { loadNative } from '../native.js'
+import { DatagramSocket } from './datagrams.js'
 import {
   AF_INET6,
   checkPort,
@@ -165,4 +166,26 @@ function placeOf({ address = '0.0.0.0', port = 0, reusePort, ipv6Only }: ListenO
       v6Only: ipv6Only,
     },
   }
+}
+
+/**
+ * A UDP socket that is connected to one address and port: it hears of nobody else, and of ICMP errors (ECONNREFUSED).
+ *
+ * @throws KernelError ENETUNREACH, EADDRNOTAVAIL, … of this namespace: nothing is sent yet
+ */
+export function connectUdp(
+  options: Omit<ConnectOptions, 'deadlineMilliseconds' | 'signal'>,
+): DatagramSocket {
+  const { address, port, localAddress, localPort } = options
+  const remote = endpoint('address', address)
+  const own = {
+    family: remote.family,
+    type: SOCK_DGRAM,
+    protocol: 0,
+    connectAddress: remote.bytes,
+    connectPort: checkPort('port', port),
+    bindAddress: localAddress === undefined ? undefined : endpoint('localAddress', localAddress).bytes,
+    bindPort: localPort === undefined ? undefined : checkPort('localPort', localPort),
+  }
+  return new DatagramSocket(openIn('udp.connect', { address, port }, options, own, connectHints))
 }

@@ -50,3 +50,11 @@ export function socketPlace({ address, port, mark, localAddress, device, netns }
  * then never.
  */
 export type StartCheck = (timeoutMilliseconds: number, done: (result: CheckResult) => void) => () => void
+
+/** What a check of promises is given. */
+export interface Run {
+  /** Aborted at the deadline, and when the check is given up. */
+  readonly signal: AbortSignal
+  /** What is left until the deadline, at least 1. */
+  readonly remaining: () => number
+}

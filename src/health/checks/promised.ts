@@ -1,15 +1,8 @@
 /** Checks that are written as promises: with a deadline, and given up by a signal. */
 import { resultOfError } from '../classify.js'
 import { type CheckResult, failed } from '../result.js'
-import type { StartCheck } from './check.js'
-
-/** What a check of promises is given. */
-export interface Run {
-  /** Aborted at the deadline, and when the check is given up. */
-  readonly signal: AbortSignal
-  /** What is left until the deadline, at least 1. */
-  readonly remaining: () => number
-}
+import type { Run, StartCheck } from './check.js'
+import { CheckError } from './resources.js'
 
 /**
  * What is thrown before the deadline becomes a result by its code; who knows better returns one. At the deadline the server
@@ -42,7 +35,9 @@ export function promised(work: (run: Run) => Promise<CheckResult>): StartCheck {
       signal: controller.signal,
       remaining: () => Math.max(1, started + timeoutMilliseconds - performance.now()),
     }
-    work(run).then(finish, (error: unknown) => finish(resultOfError(error)))
+    work(run).then(finish, (error: unknown) =>
+      finish(error instanceof CheckError ? error.result : resultOfError(error)),
+    )
     return () => finish(undefined)
   }
 }

@@ -1,20 +1,28 @@
 /** Does it take connections? */
-import { connectTcp } from '../../net/index.js'
+import { type ConnectPlanOptions, prepareConnect } from '../../net/index.js'
 import type { RealServer } from '../../model/index.js'
-import { passed } from '../result.js'
+import { oneOf } from '../rules.js'
 import { type CheckPlace, socketPlace, type StartCheck, targetOf } from './check.js'
-import { promised } from './promised.js'
+import { type CheckResources, resultOfOutcome } from './resources.js'
 
-/** A TCP connection comes about. It is ended by a reset, so that nothing of it is left on either side. */
+/** A TCP connection comes about. Nothing is left of it on either side: it is closed by a reset. */
 export interface TcpCheck extends CheckPlace {
   readonly kind: 'tcp'
+  /**
+   * `half` unless said: the last packet of the handshake is held back, and the reset comes in its place. The kernel of the
+   * server has answered, and its program never hears of it. `full` makes the connection whole before it is reset.
+   */
+  readonly handshake?: 'half' | 'full' | undefined
 }
 
-export function startTcp(check: TcpCheck, server: RealServer): StartCheck {
-  const place = socketPlace(targetOf(check, server))
-  return promised(async ({ signal, remaining }) => {
-    const socket = await connectTcp({ ...place, deadlineMilliseconds: remaining(), signal })
-    socket.resetAndDestroy()
-    return passed
-  })
+export function startTcp(check: TcpCheck, server: RealServer, resources: CheckResources): StartCheck {
+  const handshake = oneOf('check.handshake', check.handshake ?? 'half', ['half', 'full'])
+  const end: ConnectPlanOptions['end'] = handshake === 'half' ? 'half' : 'reset'
+  const plan = prepareConnect({ ...socketPlace(targetOf(check, server)), end })
+  return (timeoutMilliseconds, done) => {
+    const { connector } = resources
+    const pending = connector.connect(plan, timeoutMilliseconds, (outcome) => done(resultOfOutcome(outcome)))
+    resources.flushSoon()
+    return () => connector.cancel(pending)
+  }
 }
