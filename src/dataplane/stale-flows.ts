@@ -7,9 +7,20 @@ import type { Conntrack, Flow } from '../conntrack/index.js'
 import type { AddressFamily } from '../address/index.js'
 import { formatEndpoint, type VirtualService } from '../model/index.js'
 
+/** Where clients send to. */
+export interface Endpoint {
+  readonly address: string
+  readonly port: number
+}
+
 /** Frontends with the servers that their flows may go to; of nobody any more, none. */
 export class StaleFlows {
   readonly #frontends: Readonly<Record<AddressFamily, Map<string, ReadonlySet<string>>>> = {
+    ipv4: new Map(),
+    ipv6: new Map(),
+  }
+  /** Those that are nobody's any more. */
+  readonly #left: Readonly<Record<AddressFamily, Map<string, Endpoint>>> = {
     ipv4: new Map(),
     ipv6: new Map(),
   }
@@ -30,36 +41,47 @@ export class StaleFlows {
     if (protocol !== 'udp') return
     const live = new Set(after === undefined ? [] : serversOf(after))
     const isSmaller = before !== undefined && serversOf(before).some((server) => !live.has(server))
-    const had = new Set(before === undefined || !before.servers.any ? [] : this.#namesOf(before))
-    const has = after === undefined ? [] : this.#namesOf(after)
+    const had = new Set(
+      before === undefined || !before.servers.any ? [] : this.#endpointsOf(before).map(nameOf),
+    )
+    const has = new Set(after === undefined ? [] : this.#endpointsOf(after).map(nameOf))
     for (const name of has) {
-      if (isSmaller || !had.has(name)) this.#frontends[after!.family].set(name, live)
+      if (!isSmaller && had.has(name)) continue
+      this.#frontends[after!.family].set(name, live)
+      this.#left[after!.family].delete(name)
     }
     if (before === undefined) return
-    const kept = new Set(has)
-    this.#gone(
+    this.leftAt(
       before.family,
-      this.#namesOf(before).filter((name) => !kept.has(name)),
+      this.#endpointsOf(before).filter((endpoint) => !has.has(nameOf(endpoint))),
     )
   }
 
   /** Frontends that were somebody's: whoever has them now was told of before. */
   left(service: Pick<VirtualService, 'protocol' | 'family' | 'frontends'>): void {
-    if (service.protocol === 'udp') this.#gone(service.family, this.#namesOf(service))
+    if (service.protocol === 'udp') this.leftAt(service.family, this.#endpointsOf(service))
   }
 
-  #gone(family: AddressFamily, names: readonly string[]): void {
+  leftAt(family: AddressFamily, endpoints: Iterable<Endpoint>): void {
     const frontends = this.#frontends[family]
-    // Somebody else may have it by now.
-    for (const name of names) if (!frontends.has(name)) frontends.set(name, none)
+    for (const endpoint of endpoints) {
+      const name = nameOf(endpoint)
+      // Somebody else may have it by now.
+      if (frontends.has(name)) continue
+      frontends.set(name, none)
+      this.#left[family].set(name, endpoint)
+    }
   }
 
-  #namesOf({ frontends, family }: Pick<VirtualService, 'frontends' | 'family'>): string[] {
+  /** Frontends that are nobody's any more: what has them is known nowhere else, if this process ends before it is deleted. */
+  leftOf(family: AddressFamily): Endpoint[] {
+    return [...this.#left[family].values()]
+  }
+
+  #endpointsOf({ frontends, family }: Pick<VirtualService, 'frontends' | 'family'>): Endpoint[] {
     const own = this.#nodeAddresses.filter((address) => address.includes(':') === (family === 'ipv6'))
     return frontends.flatMap((frontend) =>
-      frontend.kind === 'node-port'
-        ? own.map((address) => formatEndpoint(address, frontend.port))
-        : [formatEndpoint(frontend.address, frontend.port)],
+      frontend.kind === 'node-port' ? own.map((address) => ({ address, port: frontend.port })) : [frontend],
     )
   }
 
@@ -83,6 +105,10 @@ export class StaleFlows {
 }
 
 const none: ReadonlySet<string> = new Set()
+
+function nameOf({ address, port }: Endpoint): string {
+  return formatEndpoint(address, port)
+}
 
 /** All that may have flows. */
 function serversOf({ servers: { cluster, local, draining } }: VirtualService): string[] {

@@ -162,6 +162,45 @@ void t.test('flows of datagrams leave the server that is gone', { timeout: 120_0
   })
 })
 
+void t.test('flows of datagrams end with the frontends that go', { timeout: 120_000 }, async (t) => {
+  const { hosts, eachSend } = await network(t)
+  const { client, node, a } = hosts
+  await a.serveUdp((_bytes, _from, reply) => reply(Buffer.from('a')), { port: 8080 })
+  const udp = (name: string, frontends: VirtualService['frontends']): VirtualService =>
+    virtualService([server(a)], { name, protocol: 'udp', frontends })
+  const kept = { kind: 'cluster', address: clusterAddress.ipv4, port: 80 } as const
+  const nodePort = { kind: 'node-port', port: 30_053 } as const
+  const gone = { kind: 'external', address: '192.0.2.53', port: 53 } as const
+  const whole = udp('gone', [gone])
+  const socket = await client.udp()
+  const asked = [
+    [kept.address, kept.port],
+    [node.address, nodePort.port],
+    [gone.address, gone.port],
+  ] as const
+  await using conntrack = await Conntrack.open({ netns: node.netns })
+  const flows = async (): Promise<(number | undefined)[]> =>
+    (await conntrack.list({ family: 'ipv4', protocol: 'udp' }))
+      .map(({ original }) => original.destinationPort)
+      .sort((one, other) => one! - other!)
+  await eachSend({
+    before: [udp('kept', [kept, nodePort]), whole],
+    upserted: [udp('kept', [kept])],
+    deleted: [whole.key],
+    begin: async () => {
+      for (const [address, port] of asked) {
+        const answered = once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
+        socket.send('?', port, address)
+        await answered
+      }
+      t.same(await flows(), [53, 80, 30_053])
+    },
+    check: async (when) => {
+      if (when === 'after') t.same(await flows(), [80])
+    },
+  })
+})
+
 void t.test('services go, with the chains that nobody needs any more', { timeout: 120_000 }, async (t) => {
   const { hosts, eachSend } = await network(t)
   const { client, a } = hosts

@@ -57,7 +57,7 @@ void t.test(
     const random = seeded(t)
     const model = await modelled(t)
     const isSame = async (when: string): Promise<boolean> => t.same(await model.differences(), [], when)
-    for (let round = 0; round < bursts / 3; round++) {
+    for (let round = 0; round < bursts / 5; round++) {
       const { upserted, deleted } = burst(random, model.services, 160)
       await model.apply({ upserted: upserted.map(withEqualShares), deleted })
       const keys = [...model.services.keys()]

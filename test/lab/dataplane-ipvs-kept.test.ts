@@ -1,7 +1,9 @@
 /** A process begins again and has not heard of everything: what was programmed before goes on. */
 import { once } from 'node:events'
+import { Conntrack } from '../../src/conntrack/index.js'
 import { openIpvsDataplane } from '../../src/dataplane/ipvs/index.js'
 import type { Dataplane } from '../../src/dataplane/index.js'
+import { Ipvs } from '../../src/ipvs/index.js'
 import { ipvsTest } from './ipvs-test.js'
 import { balanced, connect } from './support/balanced.js'
 import { until } from './support/until.js'
@@ -78,4 +80,55 @@ ipvsTest('what nobody wants goes when everything was heard', async (t, sandbox) 
   t.equal((await connect(client, to)).server, 'a')
   await until('nothing is left', async () => (await second.synchronize([web])).writes === 0)
   await second.teardown()
+})
+
+ipvsTest('flows of datagrams end with the claim of their service', async (t, sandbox) => {
+  const { client, director } = (await balanced(sandbox)).hosts
+  const options = { netns: director.netns, node: nodeOf(director) }
+  await using conntrack = await Conntrack.open({ netns: director.netns })
+  await using ipvs = await Ipvs.open({ netns: director.netns })
+  const names = virtualService('names', { cluster: [endpoint('a')] }, { protocol: 'udp' })
+  // Kernels from 5.9 on end those of IPVS by themselves, with the service (ip_vs_expire_nodest_conn_flush): not this one.
+  const source = { address: client.address, port: 40_000 }
+  const real = endpoint('a')
+  const flow = {
+    original: {
+      protocol: 'udp',
+      source: source.address,
+      sourcePort: source.port,
+      destination: to.address,
+      destinationPort: to.port,
+    },
+    reply: {
+      protocol: 'udp',
+      source: real.address,
+      sourcePort: real.port,
+      destination: source.address,
+      destinationPort: source.port,
+    },
+    timeoutSeconds: 600,
+  } as const
+  const flows = async (): Promise<number> =>
+    (await conntrack.list({ family: 'ipv4', protocol: 'udp' })).filter(
+      ({ original }) => original.destination === clusterAddress,
+    ).length
+  // One process deletes its service and lives; another one ends when IPVS has let go of it, and claims have not.
+  for (const isEnded of [false, true]) {
+    const first = await openIpvsDataplane(options)
+    await first.synchronize([names])
+    await conntrack.create(flow)
+    t.equal(await flows(), 1)
+    if (isEnded) await ipvs.deleteService({ protocol: 'udp', address: clusterAddress, port: 80 })
+    else await first.apply({ upserted: [], deleted: [names.key] })
+    first.close()
+    await using second = await openIpvsDataplane(options)
+    if (isEnded) {
+      await second.synchronize([], { keepUnknown: true })
+      t.equal(await flows(), 1, 'it may be somebody’s still')
+      await second.synchronize([])
+    }
+    t.equal(await flows(), 0)
+  }
+  await using last = await openIpvsDataplane(options)
+  await last.teardown()
 })

@@ -21,12 +21,20 @@ import { changesOf, countOf, linesOf } from './changes.js'
 import { describe, type Description, placesOf, type Surroundings } from './describe.js'
 import { Drainer } from './drainer.js'
 import { execute, type Outcome } from './execute.js'
-import { type DestinationItem, type Item, type Items, hexOf, nameOf, valueOf } from './items.js'
-import { firstMark, firstServerMark, mostServices } from './words.js'
+import {
+  type DestinationItem,
+  type EntryItem,
+  type Item,
+  type Items,
+  hexOf,
+  nameOf,
+  valueOf,
+} from './items.js'
+import { firstMark, firstServerMark, kindsOfEntries, mostServices, trait } from './words.js'
 import { Numbers } from './numbers.js'
 import { availableSchedulers, forwardingOf, openConntrack, openTables, otherOwners } from './opening.js'
 import { programmedOf } from './programmed.js'
-import { type Clients, type Found, readKernel } from './reading.js'
+import { claimOf, type Clients, type Found, readKernel } from './reading.js'
 import { SchedulerProbe } from './scheduler-probe.js'
 import { readInterface } from './interface.js'
 import { deviceOf, type Settings, settingsOf } from './settings.js'
@@ -422,7 +430,9 @@ class IpvsDataplane implements Dataplane {
     this.#known = undefined
     this.#owed = new Set(touched)
     this.#version++
-    const { failures, taken } = await execute(this.#clients, changes, this.#settings)
+    const { failures, taken } = await execute(this.#clients, changes, this.#settings, (claims) =>
+      this.#deleteFlows(flowsOfClaims(claims)),
+    )
     for (const id of taken) known.foreign.add(id)
     const draining = new Set(changes.draining.map(nameOf))
     for (const { wanted, present: old } of list) {
@@ -447,12 +457,12 @@ class IpvsDataplane implements Dataplane {
     return { writes: countOf(changes), failures, taken }
   }
 
-  /** Of UDP: they would go on to where they went before. */
+  /** Of UDP: they would go on to where they went before. Those of claims that went were deleted with them. */
   async #forgetFlows(
     { deleted }: ServiceChange,
     upserted: ReadonlyMap<string, VirtualService>,
     described: ReadonlyMap<string, Description>,
-    { nodePortAddresses }: Surroundings,
+    { nodePortAddresses, hasTable }: Surroundings,
   ): Promise<void> {
     const stale = new StaleFlows(nodePortAddresses)
     for (const key of described.keys()) {
@@ -463,9 +473,13 @@ class IpvsDataplane implements Dataplane {
     for (const key of deleted) {
       const service = this.#services.get(key)
       if (service === undefined || upserted.has(key)) continue
-      stale.changed(service, undefined)
+      if (!hasTable) stale.changed(service, undefined)
       this.#services.delete(key)
     }
+    await this.#deleteFlows(stale)
+  }
+
+  async #deleteFlows(stale: StaleFlows): Promise<void> {
     if (this.#conntrack !== undefined && !stale.isEmpty) await stale.delete(this.#conntrack)
   }
 
@@ -592,6 +606,20 @@ function keysOf(names: readonly string[], step: ReadonlyMap<string, Items | unde
   const keys = new Set<string>()
   for (const [key, items] of step) if (names.some((name) => items?.has(name))) keys.add(key)
   return keys
+}
+
+/** Of UDP that is nobody's any more, as the table had it. */
+function flowsOfClaims(claims: readonly EntryItem[]): StaleFlows {
+  const stale = new StaleFlows([])
+  for (const { set, element } of claims) {
+    const found = kindsOfEntries.get(set)
+    if (found?.kind !== 'services') continue
+    const claim = claimOf(found.words, element.key!, element.data)
+    if (claim === undefined || claim.key.protocol !== 'udp' || (claim.traits & trait.foreign) !== 0) continue
+    const { address, port } = claim.key
+    stale.leftAt(claim.family, [{ address, port }])
+  }
+  return stale
 }
 
 function withoutWeight(item: DestinationItem): DestinationItem {

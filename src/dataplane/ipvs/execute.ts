@@ -17,11 +17,16 @@ export interface Outcome {
   readonly taken: readonly string[]
 }
 
-/** @throws what a transaction of nf_tables throws: then nothing of what follows it was done */
+/**
+ * @param unclaiming  What has to be done when IPVS has a service no more, and before the table forgets that it was ours: who
+ *   ends in between finds the claims of it at the next start.
+ * @throws what a transaction of nf_tables throws: then nothing of what follows it was done
+ */
 export async function execute(
   { ipvs, rtnetlink, nftables }: Clients,
   changes: Changes,
   { name: table, device }: Pick<Settings, 'name' | 'device'>,
+  unclaiming: (claims: readonly EntryItem[]) => Promise<void>,
 ): Promise<Outcome> {
   const failures = new Map<string, Error>()
   const taken: string[] = []
@@ -66,6 +71,7 @@ export async function execute(
     await attempt(failures, `address ${address}`, () => deleteAddress(rtnetlink, device, address))
   }
   if (nftables !== undefined && changes.removeClaims.length + changes.removeLearners.length > 0) {
+    await unclaiming(changes.removeClaims)
     const after = nftables.transaction()
     deleteEntries(after, table, changes.removeClaims)
     for (const seconds of changes.removeLearners) {

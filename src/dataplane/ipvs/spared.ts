@@ -5,11 +5,11 @@
 import { canonicalAddress, formatAddress } from '../../address/index.js'
 import { serviceId } from '../../ipvs/input.js'
 import { readHostNumber } from '../ruleset/sets.js'
-import { families, type FamilyWords } from '../ruleset/words.js'
+import type { FamilyWords } from '../ruleset/words.js'
 import { secondsOfBits } from './affinity.js'
 import type { EntryItem, Item } from './items.js'
 import { claimOf } from './reading.js'
-import { entrySets, readChoiceData, setNames, trait } from './words.js'
+import { type EntryKind, kindsOfEntries, readChoiceData, trait } from './words.js'
 
 /** What this process has spoken of. */
 export interface Spoken {
@@ -78,12 +78,6 @@ export function sparedIn(items: ReadonlyMap<string, Item>, spoken: Spoken): Read
   })
   return spared
 }
-
-type EntryKind = (typeof entrySets)[number]
-
-const kindsOfEntries = new Map<string, { readonly kind: EntryKind; readonly words: FamilyWords }>(
-  families.flatMap((words) => entrySets.map((kind) => [setNames(words)[kind], { kind, words }] as const)),
-)
 
 function plain(address: string): string {
   return canonicalAddress(address) ?? address

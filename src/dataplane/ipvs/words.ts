@@ -3,6 +3,7 @@ import { readHostNumber, writeHostNumber } from '../ruleset/sets.js'
 import {
   compare,
   type Expressions,
+  families,
   type FamilyWords,
   find,
   hostNumber,
@@ -74,6 +75,11 @@ export function setNames({ suffix }: FamilyWords) {
 }
 /** Sets whose elements are services'. */
 export const entrySets = ['services', 'choices', 'localChoices', 'sources', 'hairpins', 'addresses'] as const
+export type EntryKind = (typeof entrySets)[number]
+
+/** What a set is for, by its name. */
+export const kindsOfEntries: ReadonlyMap<string, { readonly kind: EntryKind; readonly words: FamilyWords }> =
+  new Map(families.flatMap((words) => entrySets.map((kind) => [setNames(words)[kind], { kind, words }])))
 
 /**
  * The map's data. It begins with a word that nobody reads: where a rule goes on with the first word of what it has looked up

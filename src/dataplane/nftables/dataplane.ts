@@ -30,10 +30,11 @@ import { nodePortAddressesOf, type RulesetSettings, settingsOf } from '../rulese
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { wordsOf } from '../ruleset/words.js'
 import { StaleFlows } from '../stale-flows.js'
-import { filled, type Found, type ReadOptions, readTable, tableComment } from './kernel.js'
+import { filled, type Found, type KernelTable, type ReadOptions, readTable, tableComment } from './kernel.js'
 import { missingIn } from './missing.js'
 import { conditionsOf, emitters, schedulers } from './programmed.js'
 import { servicesIn } from './read.js'
+import { addMarks, clearMarks, marksIn } from './stale-marks.js'
 import { State, type Step } from './state.js'
 import { statisticsOf } from './statistics.js'
 
@@ -138,8 +139,7 @@ export class NftablesDataplane implements Dataplane {
   async plan(change: ServiceChange): Promise<DataplanePlan> {
     await this.#last
     const transaction = this.#nftables.transaction()
-    const step = this.#known().change(change)
-    step.fill(transaction)
+    const { step } = this.#stepOf(this.#known(), change, transaction)
     step.abandon()
     return { writes: transaction.operations.length, toString: () => this.#print(transaction) }
   }
@@ -151,14 +151,7 @@ export class NftablesDataplane implements Dataplane {
       if (this.#state !== state)
         return await this.#synchronize(changed(state, change), change.upserted, keeping(options))
       const transaction = this.#nftables.transaction()
-      const step = state.change(change)
-      step.fill(transaction)
-      const stale = new StaleFlows(nodePortAddressesOf(this.#settings))
-      for (const service of change.upserted) stale.changed(state.services.get(service.key)?.service, service)
-      for (const key of change.deleted) {
-        const before = state.services.get(key)
-        if (before !== undefined) stale.changed(before.service, undefined)
-      }
+      const { step, stale, isMarked } = this.#stepOf(state, change, transaction)
       const wanted = changed(state, change)
       let writes: number
       try {
@@ -170,10 +163,9 @@ export class NftablesDataplane implements Dataplane {
         // Something is not as it was left. What is there is read, and the change is a part of what differs from it.
         return await this.#synchronize(wanted, change.upserted, keeping(options))
       }
-      for (const service of step.ended ?? []) stale.left(service)
       step.accept()
       await this.#tidy(state)
-      await this.#deleteFlows(stale)
+      await this.#deleteFlows(stale, isMarked)
       return { writes, failures: step.failures, conditions: conditionsFor(change.upserted) }
     })
   }
@@ -203,19 +195,14 @@ export class NftablesDataplane implements Dataplane {
         return gone.has(key) ? [] : (this.#state?.services.get(key)?.service ?? [])
       })
       const { state, step } = this.#whole(found, accepted, keepUnknown, transaction)
+      const stale = this.#staleOf(state, accepted, found)
+      const isMarked = addMarks(transaction, this.#table, stale, kernelOf(found))
       try {
         const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
         step.accept()
-        const stale = new StaleFlows(nodePortAddressesOf(this.#settings))
-        for (const service of accepted) stale.changed(undefined, service)
-        for (const service of this.#before(found)) {
-          if (service.protocol !== 'udp') continue
-          const frontends = service.frontends.filter((frontend) => !state.holds(service, frontend))
-          stale.left({ ...service, frontends })
-        }
         this.#state = state
         await this.#tidy(state)
-        await this.#deleteFlows(stale)
+        await this.#deleteFlows(stale, isMarked)
         const failures = new Map([...step.failures, ...refused])
         return { writes, failures, conditions: conditionsFor(told) }
       } catch (error) {
@@ -264,10 +251,35 @@ export class NftablesDataplane implements Dataplane {
     }
   }
 
-  /** What has been programmed: of an earlier process the kernel alone knows. */
-  #before({ table }: Found): Iterable<Pick<VirtualService, 'protocol' | 'family' | 'frontends'>> {
-    if (this.#state !== undefined) return this.#state.all()
-    return typeof table === 'object' ? servicesIn(table) : []
+  /** A change, worked out, with what has to be seen to after it. */
+  #stepOf(state: State, change: ServiceChange, transaction: Transaction) {
+    const step = state.change(change)
+    step.fill(transaction)
+    const stale = new StaleFlows(nodePortAddressesOf(this.#settings))
+    for (const service of change.upserted) stale.changed(state.services.get(service.key)?.service, service)
+    for (const key of change.deleted) {
+      const before = state.services.get(key)
+      if (before !== undefined) stale.changed(before.service, undefined)
+    }
+    for (const service of step.ended ?? []) stale.left(service)
+    return { step, stale, isMarked: addMarks(transaction, this.#table, stale) }
+  }
+
+  /** The same of a whole state: what was programmed before of an earlier process the kernel alone knows. */
+  #staleOf(state: State, accepted: Iterable<VirtualService>, found: Found): StaleFlows {
+    const stale = new StaleFlows(nodePortAddressesOf(this.#settings))
+    for (const service of accepted) stale.changed(undefined, service)
+    const kernel = kernelOf(found)
+    for (const service of this.#state?.all() ?? (kernel === undefined ? [] : servicesIn(kernel))) {
+      if (service.protocol !== 'udp') continue
+      const frontends = service.frontends.filter((frontend) => !state.holds(service, frontend))
+      stale.left({ ...service, frontends })
+    }
+    for (const { family, endpoint } of kernel === undefined ? [] : marksIn(kernel)) {
+      const isHeld = state.holds({ family, protocol: 'udp' }, { kind: 'external', ...endpoint })
+      if (!isHeld) stale.leftAt(family, [endpoint])
+    }
+    return stale
   }
 
   /** The state with these services, and what takes the kernel there. */
@@ -277,7 +289,7 @@ export class NftablesDataplane implements Dataplane {
     keepsUnknown: boolean,
     transaction: Transaction,
   ): { readonly state: State; readonly step: Step } {
-    const kernel = typeof found.table === 'object' ? found.table : undefined
+    const kernel = kernelOf(found)
     if (kernel === undefined) {
       const { family, table: name } = this.#table
       if (found.table === 'other') transaction.delete('table', { family, name })
@@ -304,24 +316,34 @@ export class NftablesDataplane implements Dataplane {
   }
 
   async #tidy(state: State): Promise<void> {
-    try {
-      for (;;) {
-        const transaction = this.#nftables.transaction()
-        state.tidy(transaction)
-        if (transaction.operations.length === 0) return
-        await transaction.commit()
-      }
-    } catch (error) {
-      // Nothing is lost by it: the next pass finds what is left over.
-      if (!isBatchError(error) && !isKernelError(error)) throw error
-      this.#doubt = 'everything'
+    for (let isOver = false; !isOver;) {
+      const transaction = this.#nftables.transaction()
+      state.tidy(transaction)
+      isOver = transaction.operations.length === 0 || !(await this.#commitAside(transaction))
     }
   }
 
-  async #deleteFlows(stale: StaleFlows): Promise<void> {
-    if (stale.isEmpty) return
-    this.#conntrack ??= Conntrack.open({ netns: this.#options.netns, transport: this.#transport?.() })
-    await stale.delete(await this.#conntrack)
+  /** Nothing is lost if it fails: the next pass finds what is left over. @returns whether it was done */
+  async #commitAside(transaction: Transaction): Promise<boolean> {
+    try {
+      await transaction.commit()
+      return true
+    } catch (error) {
+      if (!isBatchError(error) && !isKernelError(error)) throw error
+      this.#doubt = 'everything'
+      return false
+    }
+  }
+
+  async #deleteFlows(stale: StaleFlows, isMarked: boolean): Promise<void> {
+    if (!stale.isEmpty) {
+      this.#conntrack ??= Conntrack.open({ netns: this.#options.netns, transport: this.#transport?.() })
+      await stale.delete(await this.#conntrack)
+    }
+    if (!isMarked) return
+    const transaction = this.#nftables.transaction()
+    clearMarks(transaction, this.#table)
+    await this.#commitAside(transaction)
   }
 
   #read(options?: ReadOptions): Promise<Found> {
@@ -431,6 +453,11 @@ export class NftablesDataplane implements Dataplane {
       this.#state = undefined
     })
   }
+}
+
+/** The table, where it is one to go on with. */
+function kernelOf({ table }: Found): KernelTable | undefined {
+  return typeof table === 'object' ? table : undefined
 }
 
 /** What was spared stays so: it is for `synchronize` to say otherwise. */

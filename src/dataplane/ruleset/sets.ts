@@ -53,6 +53,8 @@ function namesWith(suffix: FamilyWords['suffix']) {
     clusterAddresses: `cluster-addresses${suffix}`,
     /** `id . saddr`, with both ends: who may come. */
     sourceRanges: `source-ranges${suffix}`,
+    /** `address . port` of UDP that nobody has any more, until its flows are deleted. */
+    staleFlows: `stale-flows${suffix}`,
     /** Settings of the node. */
     clusterRanges: `cluster-ranges${suffix}`,
     serviceRanges: `service-ranges${suffix}`,
@@ -107,6 +109,7 @@ function familySets(table: TableName, words: FamilyWords, isCounting: boolean): 
     set(names.localEndpoints, types.concatenated([number, address, inetService]), counting),
     set(names.hairpin, types.concatenated([address, address])),
     set(names.clusterAddresses, address),
+    set(names.staleFlows, endpoint),
     set(names.sourceRanges, types.concatenated([number, address]), ranges),
     set(names.clusterRanges, address, ranges),
     set(names.serviceRanges, address, ranges),
