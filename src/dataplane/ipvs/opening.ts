@@ -5,11 +5,12 @@ import { isKernelError, isUnsupportedError } from '../../errors/index.js'
 import type { Condition } from '../../model/index.js'
 import type { Transport } from '../../netlink/index.js'
 import { type Netns, netnsPath, readSysctl } from '../../net/index.js'
-import { Nftables } from '../../nftables/index.js'
+import type { Nftables } from '../../nftables/index.js'
 import { processesNamed } from '../../processes.js'
 import type { Rtnetlink } from '../../rtnetlink/index.js'
 import { moduleState, readModuleFacts } from '../../ipvs/modules.js'
 import { schedulers } from '../../ipvs/index.js'
+import { openNftables } from '../ruleset/opening.js'
 import type { Settings } from './settings.js'
 
 /** Undefined where the kernel has no nf_tables, or none with tables of family inet: services are served without them. */
@@ -18,14 +19,9 @@ export async function openTables(
   missing: Condition[],
   transport?: Transport,
 ): Promise<Nftables | undefined> {
-  let nftables: Nftables | undefined
   try {
-    nftables = await Nftables.open({ netns, transport })
-    // Nothing is changed by it. The family's module is loaded.
-    await nftables.transaction().add('table', { family: 'inet', name: table }).check()
-    return nftables
+    return await openNftables({ netns, transport }, table)
   } catch (error) {
-    nftables?.close()
     if (isKernelError(error, 'EPERM')) throw error
     missing.push({
       reason: 'NoNftables',

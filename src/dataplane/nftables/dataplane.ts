@@ -1,12 +1,11 @@
 /** Virtual services on nf_tables. */
 import { Conntrack } from '../../conntrack/index.js'
-import { isBatchError, isKernelError, UnsupportedError, ValidationError } from '../../errors/index.js'
+import { isBatchError, isKernelError, ValidationError } from '../../errors/index.js'
 import type { Condition, ServiceChange, VirtualService } from '../../model/index.js'
 import {
   type Inputs,
-  Nftables,
+  type Nftables,
   type NftablesEvent,
-  type NftablesOptions,
   type NftSet,
   printScript,
   type SetInput,
@@ -26,6 +25,7 @@ import type {
   SynchronizeOptions,
 } from '../dataplane.js'
 import { keyOf } from '../ruleset/changes.js'
+import { openNftables } from '../ruleset/opening.js'
 import { nodePortAddressesOf, type RulesetSettings, settingsOf } from '../ruleset/settings.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { wordsOf } from '../ruleset/words.js'
@@ -49,44 +49,9 @@ export async function openNftablesDataplane(
 ): Promise<NftablesDataplane> {
   const addresses = options.node?.addresses ?? (await ownAddresses(options))
   const settings = settingsOf(options, addresses)
-  const nftables = await openNftables({ netns: options.netns, transport: transport?.() })
-  try {
-    await checkFamily(nftables, settings)
-  } catch (error) {
-    nftables.close()
-    throw error
-  }
+  const nftables = await openNftables({ netns: options.netns, transport: transport?.() }, settings.name)
   return new NftablesDataplane(nftables, settings, options, transport)
 }
-
-async function openNftables(options: NftablesOptions): Promise<Nftables> {
-  try {
-    return await Nftables.open(options)
-  } catch (error) {
-    // A subsystem of netfilter that nobody has registered (nfnetlink_rcv_msg), or no netfilter at all.
-    if (!['EINVAL', 'EOPNOTSUPP', 'EPROTONOSUPPORT'].some((code) => isKernelError(error, code))) throw error
-    throw new UnsupportedError('nf_tables', 'the kernel module nf_tables (CONFIG_NF_TABLES)', {
-      cause: error,
-    })
-  }
-}
-
-/** Tables of family inet are a part of the kernel of their own (CONFIG_NF_TABLES_INET). */
-async function checkFamily(nftables: Nftables, { name }: RulesetSettings): Promise<void> {
-  const family = 'inet'
-  if ((await nftables.tables({ family })).length > 0) return
-  try {
-    // Nothing is changed by it.
-    await nftables.transaction().add('table', { family, name }).check()
-  } catch (error) {
-    const failures: readonly { readonly error: Error }[] = isBatchError(error)
-      ? error.failures
-      : [{ error: error as Error }]
-    if (!failures.some((failure) => lacking.some((code) => isKernelError(failure.error, code)))) throw error
-    throw new UnsupportedError('nf_tables of family inet', 'CONFIG_NF_TABLES_INET', { cause: error })
-  }
-}
-const lacking = ['EAFNOSUPPORT', 'EOPNOTSUPP', 'ENOENT'] as const
 
 /** Those of interfaces that others reach, in the kernel's order. */
 async function ownAddresses({ netns }: DataplaneOptions): Promise<string[]> {
