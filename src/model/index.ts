@@ -29,8 +29,8 @@ export {
   type Selector,
   type SelectorInput,
 } from './selector.js'
+export type { HealthCheck } from './builder.js'
 export {
-  type HealthCheck,
   type KnownService,
   type ModelChange,
   ServiceModel,

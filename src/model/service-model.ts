@@ -1,10 +1,9 @@
 /** Services, endpoints, Pods and nodes in; virtual services out, and of those only what changed. */
 import { isValidationError } from '../errors/index.js'
-import { type AllocateOptions, type Allocation, Allocator, readAllocation, withPicks } from './allocator.js'
-import { buildVirtualService, type WeightOf } from './build.js'
-import { Claims } from './claims.js'
-import type { Condition } from './condition.js'
-import { frontendKeys, frontsOf, holdsNodePort, type Holders, nodePortKey } from './fronts.js'
+import type { AllocateOptions, Allocation } from './allocator.js'
+import { Builder, type HealthCheck } from './builder.js'
+import { compare, type Untold } from './differences.js'
+import { Holdings } from './holdings.js'
 import type { ModelObject, ObjectKind, ObjectReference } from './objects.js'
 import { PodServers } from './pod-servers.js'
 import { type NodeRecord, type PodRecord, readNode, readPod } from './pods.js'
@@ -12,9 +11,8 @@ import type { ModelProblem } from './problem.js'
 import { keyOf, Problems, referenceTo } from './problems.js'
 import { fail, isObject, type Loose } from './reading.js'
 import type { ServiceRecord, SliceRecord } from './records.js'
-import { sameVirtualService } from './same.js'
-import { ServiceState, slicesById, type Staleness, staleness } from './service-state.js'
-import { readService, type ServiceRules } from './services.js'
+import { ServiceState, type Staleness, staleness } from './service-state.js'
+import { readService } from './services.js'
 import { readServiceInput } from './shorthand.js'
 import { type ReadSlice, readEndpoints, readSlice } from './slices.js'
 import type { ServiceChange, ServiceProtocol, VirtualService } from './virtual-service.js'
@@ -62,16 +60,6 @@ export interface KnownService {
   readonly slices: readonly SliceRecord[]
 }
 
-/** What is asked at a health-check node port. */
-export interface HealthCheck {
-  /** `namespace/name`. */
-  readonly service: string
-  /** The node's, TCP. */
-  readonly port: number
-  /** Ready ones on this node. Healthy is what has any. */
-  readonly localEndpoints: number
-}
-
 /**
  * Keeps what services are to be. It takes objects as they are written, reads them once, and computes again only what a change
  * touches. An object that cannot be meant is refused and told of; what was known of it before stays. Nothing is computed before
@@ -80,22 +68,12 @@ export interface HealthCheck {
 export class ServiceModel {
   readonly #node: { readonly name: string | undefined; zone: string | undefined }
   readonly #givenZone: string | undefined
-  readonly #rules: ServiceRules
   readonly #services = new Map<string, ServiceState>()
   /** Whose each slice is. */
   readonly #slices = new Map<string, ServiceState>()
   readonly #pods: PodServers
-  /** Of frontends and node ports; of whole addresses, too, where the model gives any. */
-  readonly #claims = new Claims<ServiceState>()
-  readonly #allocator: Allocator
-  readonly #allocates: boolean
-  readonly #recorded = new Map<string, Allocation>()
-  /** What is true while it computes. */
-  readonly #moment: Moment = { hasReleased: false, asking: undefined, knownPorts: none }
-  /** Those that did not get what they lack: they get it when something becomes free. */
-  readonly #waiting = new Set<ServiceState>()
-  readonly #isPortTaken: (port: number, protocol: ServiceProtocol) => string | undefined
-  readonly #healthChecks = new Map<string, HealthCheck>()
+  readonly #holdings: Holdings
+  readonly #builder: Builder
   readonly #problems = new Problems()
   readonly #stale: ServiceState[] = []
   /** Those that the next `take` tells of. */
@@ -103,26 +81,18 @@ export class ServiceModel {
 
   /** @throws ValidationError if a range is none, or an allocation */
   constructor(options: ServiceModelOptions = {}) {
-    const { allocate, allocations = none, isPortTaken } = options
     this.#node = { name: options.nodeName, zone: options.zone }
     this.#givenZone = options.zone
-    const allocator = new Allocator(allocate ?? {})
-    this.#allocator = allocator
-    this.#allocates = allocate !== undefined
-    this.#rules = {
-      ownsUnstored: this.#allocates,
-      nodePorts: allocator.nodePorts,
-      isClusterAddress: (address) => allocator.isClusterAddress(address),
-    }
-    let index = 0
-    for (const value of allocations) {
-      const allocation = readAllocation(value, `allocations[${index++}]`)
-      this.#recorded.set(allocation.service, allocation)
-    }
-    this.#isPortTaken = isPortTaken ?? nobody
+    this.#holdings = new Holdings(options, (state) => this.#touch(state, 'fronts'))
     const services = this.#services
     this.#pods = new PodServers(function* () {
       for (const { record } of services.values()) if (record !== undefined) yield record
+    })
+    this.#builder = new Builder({
+      node: this.#node,
+      pods: this.#pods,
+      holdings: this.#holdings,
+      problems: this.#problems,
     })
   }
 
@@ -185,7 +155,7 @@ export class ServiceModel {
   /** Health-check node ports that are to answer. */
   healthChecks(): HealthCheck[] {
     this.#settle()
-    return [...this.#healthChecks.values()]
+    return [...this.#builder.healthChecks.values()]
   }
 
   /** What was picked, for `ServiceModelOptions.allocations` of the next start. */
@@ -227,7 +197,9 @@ export class ServiceModel {
         if (kind === undefined && ('metadata' in object || 'spec' in object))
           fail('kind', kind, expectedKinds)
         const record =
-          kind === undefined ? readServiceInput(object, this.#rules) : readService(object, this.#rules)
+          kind === undefined
+            ? readServiceInput(object, this.#holdings.rules)
+            : readService(object, this.#holdings.rules)
         this.#setService(record.id, record)
         this.#problems.accept('Service', record.id)
         return { kind: 'Service', key: record.id }
@@ -353,10 +325,10 @@ export class ServiceModel {
   #settle(): void {
     if (this.#stale.length === 0) return
     this.#claimAll()
-    if (this.#waiting.size > 0) this.#pickAll()
+    this.#holdings.pick(this.#stale)
     this.#buildAll()
     this.#stale.length = 0
-    this.#moment.hasReleased = false
+    this.#holdings.settle()
   }
 
   // Loops over many services stand alone: what V8 compiles of a long one at the first take has never seen what would come after
@@ -364,22 +336,13 @@ export class ServiceModel {
 
   #claimAll(): void {
     for (const state of this.#stale) {
-      if (state.stale === 'claims') this.#claimAnew(state)
+      if (state.stale === 'claims') this.#holdings.renew(state)
     }
-  }
-
-  #claimAnew(state: ServiceState): void {
-    const { record } = state
-    state.picks = record && this.#allocator.keep(record, state.picks)
-    state.unmet = none
-    this.#waiting.delete(state)
-    this.#claim(state)
-    if (record !== undefined && (record.isOwn || record.pool !== undefined)) this.#waiting.add(state)
   }
 
   /** Those that lose or win something by others' claims came to the end of the list. */
   #buildAll(): void {
-    for (const state of this.#stale) this.#build(state)
+    for (const state of this.#stale) this.#builder.build(state)
   }
 
   #tell(change: Untold): void {
@@ -390,161 +353,6 @@ export class ServiceModel {
       state.isTouched = false
       this.#forget(state)
     }
-  }
-
-  /** Says what it claims now, and nothing of what it does not any more. */
-  #claim(state: ServiceState): void {
-    const { record, picks, effective: before } = state
-    const effective = record && withPicks(record, picks)
-    state.effective = effective
-    const old = before === undefined ? none : frontendKeys(before, this.#allocates)
-    const wanted = effective === undefined ? none : frontendKeys(effective, this.#allocates)
-    const given = picks === undefined ? undefined : new Set(frontendKeys(record!, this.#allocates))
-    const isAged = state.createdAt !== record?.createdAt
-    const released = isAged ? old : missing(old, wanted)
-    if (released.length > 0) this.#moment.hasReleased = true
-    for (const key of released) this.#touchIfAny(this.#claims.remove(key, state))
-    const added = isAged ? wanted : missing(wanted, old)
-    state.createdAt = record?.createdAt
-    for (const key of added)
-      this.#touchIfAny(this.#claims.add(key, state, given !== undefined && !given.has(key)))
-  }
-
-  #touchIfAny(state: ServiceState | undefined): void {
-    if (state !== undefined) this.#touch(state, 'fronts')
-  }
-
-  /** In the order of their names, so that the order in which they came does not matter. */
-  #pickAll(): void {
-    const all = this.#moment.hasReleased
-      ? [...this.#waiting]
-      : this.#stale.filter((state) => state.stale === 'claims' && this.#waiting.has(state))
-    all.sort((a, b) => (a.id < b.id ? -1 : 1))
-    for (const state of all) {
-      const record = state.record!
-      const conditions: Condition[] = []
-      const around = {
-        holder: (address: string) => this.#claims.holder(address)?.id,
-        isFreePort: (port: number, protocol: ServiceProtocol) =>
-          !this.#claims.has(nodePortKey(port, protocol)) && this.#isPortTaken(port, protocol) === undefined,
-        claims: this.#claims.size,
-      }
-      const picks = this.#allocator.pick(
-        record,
-        state.picks,
-        this.#recorded.get(state.id),
-        around,
-        conditions,
-      )
-      this.#recorded.delete(state.id)
-      state.unmet = conditions
-      if (conditions.length === 0) this.#waiting.delete(state)
-      if (picks === state.picks) continue
-      state.picks = picks
-      this.#touch(state, 'fronts')
-      this.#claim(state)
-    }
-  }
-
-  #build(state: ServiceState): void {
-    if (state.stale !== 'endpoints') this.#setFronts(state)
-    state.stale = 'nothing'
-    const { effective } = state
-    if (effective === undefined) {
-      state.inUse = none
-      this.#healthChecks.delete(state.id)
-      return this.#replace(state, [])
-    }
-    const slices = this.#slicesOf(state, effective)
-    state.inUse = slices
-    if (state.healthCheckNodePort !== undefined || this.#healthChecks.has(state.id))
-      this.#setHealthCheck(state)
-    const weightOf = this.#weightsIn(effective.namespace)
-    this.#replace(
-      state,
-      state.fronts.map((front) => buildVirtualService(effective, front, slices, this.#node, weightOf)),
-    )
-  }
-
-  #weightsIn(namespace: string): WeightOf {
-    const pods = this.#pods
-    if (pods.isEmpty) return undefined
-    return ({ pod }) => (pod === undefined ? undefined : pods.pod(`${namespace}/${pod}`)?.weight)
-  }
-
-  /** Those that a source gives, before what is computed; servers that stand in the service itself come in any case. */
-  #slicesOf(state: ServiceState, record: ServiceRecord): readonly SliceRecord[] {
-    const given =
-      state.slices.length > 0 ? slicesById(state.slices) : (state.endpoints ?? this.#pods.slicesFor(record))
-    return record.servers.length === 0 ? given : [...given, ...record.servers]
-  }
-
-  /** Who has what, as the service asks that is being computed. */
-  readonly #holders: Holders = {
-    arePeaceful: () => this.#claims.isPeaceful,
-    other: (key) => {
-      const holder = this.#claims.holder(key)
-      return holder === this.#moment.asking ? undefined : holder?.id
-    },
-    listener: (port, protocol) => {
-      const state = this.#moment.asking!
-      const key = nodePortKey(port, protocol)
-      if (state.freePorts.includes(key)) return undefined
-      const process = this.#moment.knownPorts.includes(key) ? undefined : this.#isPortTaken(port, protocol)
-      if (process === undefined) state.freePorts = [...state.freePorts, key]
-      return process
-    },
-  }
-
-  /** What it is reached at, of all that it claims; what others hold is told. */
-  #setFronts(state: ServiceState): void {
-    const { effective } = state
-    state.fronts = none
-    state.healthCheckNodePort = undefined
-    if (effective === undefined) {
-      state.freePorts = none
-      return this.#problems.set('Service', state.id, none)
-    }
-    const conditions: Condition[] = effective.conditions.concat(state.unmet)
-    const holders = this.#holders
-    this.#moment.asking = state
-    this.#moment.knownPorts = state.freePorts
-    state.freePorts = none
-    state.fronts = frontsOf(effective, holders, conditions)
-    const { healthCheckNodePort: port } = effective
-    if (port !== undefined && holdsNodePort(port, 'tcp', holders, conditions))
-      state.healthCheckNodePort = port
-    this.#problems.set('Service', state.id, conditions)
-  }
-
-  #setHealthCheck({ id, healthCheckNodePort: port, inUse }: ServiceState): void {
-    if (port === undefined) {
-      this.#healthChecks.delete(id)
-      return
-    }
-    const local = new Set<string>()
-    for (const { endpoints } of inUse) {
-      for (const { address, ready, node } of endpoints) {
-        if (ready && node !== undefined && node === this.#node.name) local.add(address)
-      }
-    }
-    this.#healthChecks.set(id, { service: id, port, localEndpoints: local.size })
-  }
-
-  /** Virtual services that are the same stay the very same objects. */
-  #replace(state: ServiceState, now: VirtualService[]): void {
-    const before = state.virtualServices
-    const known = byKey(before)
-    let isSame = before.length === now.length
-    for (let index = 0; index < now.length; index++) {
-      const service = now[index]!
-      const old = known?.get(service.key)
-      if (old !== undefined && sameVirtualService(old, service)) now[index] = old
-      else isSame = false
-    }
-    if (isSame) return
-    state.told ??= before
-    state.virtualServices = now
   }
 
   /** Everything that there is, or that is wrong. */
@@ -561,64 +369,7 @@ export class ServiceModel {
   }
 }
 
-interface Moment {
-  /** Somebody gave something back: those that wait look again. */
-  hasReleased: boolean
-  /** The service that is being computed, */
-  asking: ServiceState | undefined
-  /** and node ports that it had before. */
-  knownPorts: readonly string[]
-}
-
 const expectedKinds = '"Service", "EndpointSlice", "Endpoints", "Pod" or "Node"'
-
-function nobody(): undefined {
-  return undefined
-}
-
-/** Undefined for none. */
-function byKey(services: readonly VirtualService[]): Map<string, VirtualService> | undefined {
-  return services.length === 0 ? undefined : new Map(services.map((service) => [service.key, service]))
-}
-
-/** A change as it is put together. */
-interface Untold {
-  readonly upserted: VirtualService[]
-  readonly deleted: string[]
-  readonly previous: Map<string, VirtualService>
-  readonly services: string[]
-}
-
-/** Adds what is different now. */
-function compare(
-  told: readonly VirtualService[],
-  now: readonly VirtualService[],
-  { upserted, deleted, previous }: Untold,
-): void {
-  const gone = byKey(told)
-  for (const service of now) {
-    const before = gone?.get(service.key)
-    if (before !== undefined) {
-      gone!.delete(service.key)
-      if (sameVirtualService(before, service)) continue
-      previous.set(service.key, before)
-    }
-    upserted.push(service)
-  }
-  if (gone === undefined) return
-  for (const [key, before] of gone) {
-    deleted.push(key)
-    previous.set(key, before)
-  }
-}
-
-/** What is in the first list and not in the second. */
-function missing(from: readonly string[], others: readonly string[]): readonly string[] {
-  if (others.length === 0 || from.length === 0) return from
-  if (from.length * others.length < 64) return from.filter((key) => !others.includes(key))
-  const known = new Set(others)
-  return from.filter((key) => !known.has(key))
-}
 
 /** What names an object that could not be read, as far as it says. */
 function guessReference(object: unknown): ObjectReference {
