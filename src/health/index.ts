@@ -1,5 +1,22 @@
 /** Health: which servers answer as they should, and what follows from it. `viaduct/health`. */
-export type { Check, CheckPlace, OwnCheck, OwnResult, TcpCheck } from './checks/index.js'
+export type {
+  Check,
+  CheckPlace,
+  CheckTls,
+  HttpQuestion,
+  OwnResult,
+  RecordType,
+  ResponseCode,
+  AgentCheck,
+  DnsCheck,
+  GrpcCheck,
+  HttpCheck,
+  Http2Check,
+  OwnCheck,
+  PingCheck,
+  TcpCheck,
+  UdpCheck,
+} from './checks/index.js'
 export { type Damping, type DampingRules } from './damping.js'
 export { type Ejection, type EjectionRules, type PassiveSample } from './ejection.js'
 export type { EventsLost, HealthEvent, HealthEventKind } from './events.js'

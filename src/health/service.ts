@@ -402,7 +402,7 @@ const newcomer: Placement = { place: 'in', cause: undefined, weight: 0 }
 const unwatched: ServerState = { ...initialState(0), verdict: 'up' }
 
 function rulesFor({ rules, check }: HealthInput): Rules {
-  return rulesOf(rules, typeof check === 'object' && (check.kind as string) === 'agent')
+  return rulesOf(rules, typeof check === 'object' && (check.kind === 'agent' || 'weightHeader' in check))
 }
 
 function checkOf({ check }: HealthInput, server: RealServer): Check {

@@ -26,7 +26,8 @@ export interface ConnectPlanOptions {
   /** Name of the interface that it is bound to (SO_BINDTODEVICE). */
   readonly device?: string | undefined
   /**
-   * What becomes of a connection that came about. `keep`: its descriptor is handed over. `reset`: it is closed by a reset, so that
+   * What becomes of a connection that came about. `keep`: its descriptor is handed over, and
+   * whoever closes it resets the connection (SO_LINGER of 0). `reset`: it is closed by a reset, so that
    * neither side is left with TIME_WAIT. `half`: as well, and the last packet of the handshake is held back until then, so
    * that the server's program never hears of it (TCP_QUICKACK off).
    */
@@ -56,7 +57,7 @@ export function prepareConnect(options: ConnectPlanOptions): ConnectPlan {
   const bytes = new Uint8Array(words.buffer)
   const remote = endpoint('address', address)
   let flags = remote.bytes.length === 16 ? flag.v6 : 0
-  flags |= end === 'keep' ? flag.keep : end === 'reset' ? flag.reset : flag.reset | flag.half
+  flags |= end === 'keep' ? flag.keep | flag.reset : end === 'reset' ? flag.reset : flag.reset | flag.half
   bytes.set(remote.bytes, 24)
   if (checkPort('port', port) === 0) throw new ValidationError('port', port, 'an integer from 1 to 65535')
   new Uint16Array(words.buffer)[8] = port

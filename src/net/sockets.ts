@@ -173,9 +173,7 @@ function placeOf({ address = '0.0.0.0', port = 0, reusePort, ipv6Only }: ListenO
  *
  * @throws KernelError ENETUNREACH, EADDRNOTAVAIL, … of this namespace: nothing is sent yet
  */
-export function connectUdp(
-  options: Omit<ConnectOptions, 'deadlineMilliseconds' | 'signal'>,
-): DatagramSocket {
+export function connectUdp(options: Omit<ConnectOptions, 'deadlineMilliseconds' | 'signal'>): DatagramSocket {
   const { address, port, localAddress, localPort } = options
   const remote = endpoint('address', address)
   const own = {

@@ -45,9 +45,10 @@ export class CheckResources {
         signal.removeEventListener('abort', give)
         if (outcome.fd === undefined) return reject(new CheckError(resultOfOutcome(outcome)))
         const socket = new Socket({ fd: takeOver(outcome.fd), readable: true, writable: true })
+        // Closing it resets the connection. (Node's own resetAndDestroy() leaves it open where a shutdown is under way.)
         // What becomes of it after the verdict is nobody's concern.
         socket.on('error', () => undefined)
-        signal.addEventListener('abort', () => socket.resetAndDestroy(), { once: true })
+        signal.addEventListener('abort', () => socket.destroy(), { once: true })
         resolve(socket)
       })
       signal.addEventListener('abort', give, { once: true })
