@@ -180,7 +180,10 @@ t.test('one exchange at a time, none once it is closed, and no reply that lasts'
   kernel.disturb({ delayMilliseconds: 5 })
   const running = kernel.exchange(message, 16, 'batch', 100)
   kernel.subscribe(1, () => undefined)()
-  t.match(await failure(() => kernel.exchangeSync?.(message, 16, 'batch', 100)), { code: 'EBUSY', errno: -16 })
+  t.match(await failure(() => kernel.exchangeSync?.(message, 16, 'batch', 100)), {
+    code: 'EBUSY',
+    errno: -16,
+  })
   await running
   const first = kernel.exchangeSync!(message, 16, 'batch', 100).bytes
   const kept = first.slice()

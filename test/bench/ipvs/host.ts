@@ -101,7 +101,8 @@ async function exchanges(runs: number, program: string, file: string): Promise<E
       for (let round = 0; round < rounds; round++) {
         theirs.push((await child.exchange(each)) / 1000 / each)
         let began = performance.now()
-        for (let done = 0; done < each; done++) checkReplies(exchange(writer.bytes, writer.length, 'batch', 1000))
+        for (let done = 0; done < each; done++)
+          checkReplies(exchange(writer.bytes, writer.length, 'batch', 1000))
         ours.push(((performance.now() - began) * 1000) / each)
         began = performance.now()
         for (let done = 0; done < each; done++) await GenericFamily.open(connection, 'nlctrl', 1)
