@@ -6,59 +6,26 @@
  * Exit status: 0, 1 if a run was void (an error, a table that is not whole), 2 for wrong usage. Targets that are not
  * reached are marked.
  */
-import { parseArgs } from 'node:util'
 import { runWhereIpvsIs, type Where, whereIpvsIs } from './guest.js'
 import type { GuestResults, GuestSettings } from './ipvs/guest.js'
 import { measureHost } from './ipvs/host.js'
 import { markdown, type Results, text } from './ipvs/report.js'
 import type { Size } from './ipvs/table.js'
 import { targetsOf } from './ipvs/targets.js'
+import type { Asked } from './options.js'
 import { compile } from './processes.js'
-import {
-  ensurePackages,
-  inFolder,
-  machine,
-  numberOf,
-  type Print,
-  printOf,
-  printOptions,
-  runProgram,
-} from './program.js'
+import { ensurePackages, inFolder, machine, runProgram } from './program.js'
 
-const usage =
-  'Usage: npm run bench -- ipvs [--json | --markdown] [--runs N] [--services N] [--destinations N] [--without-restore] [--uml]'
+const options = {
+  // As many addresses as table.ts has.
+  services: { usual: 10_000, most: 65_536 },
+  destinations: { usual: 10, most: 250 },
+  'without-restore': 'flag',
+  uml: 'flag',
+} as const
 
-interface Options extends Size {
-  readonly print: Print
-  readonly runs: number
-  readonly withoutRestore: boolean
-  readonly uml: boolean
-}
-
-function optionsOf(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ...printOptions,
-      services: { type: 'string', default: '10000' },
-      destinations: { type: 'string', default: '10' },
-      'without-restore': { type: 'boolean', default: false },
-      uml: { type: 'boolean', default: false },
-    },
-  })
-  return {
-    print: printOf(values),
-    runs: numberOf(values, 'runs', 100),
-    // As many addresses as table.ts has.
-    services: numberOf(values, 'services', 65_536),
-    destinationsEach: numberOf(values, 'destinations', 250),
-    withoutRestore: values['without-restore'],
-    uml: values.uml,
-  }
-}
-
-function measure(options: Options): Promise<Results> {
-  const { services, destinationsEach, runs, withoutRestore } = options
+function measure(asked: Asked<typeof options>): Promise<Results> {
+  const { services, destinations: destinationsEach, runs, 'without-restore': withoutRestore } = asked
   const size: Size = { services, destinationsEach }
   return inFolder('ipvs', async (folder) => {
     const peer = `${folder}/peer`
@@ -66,7 +33,7 @@ function measure(options: Options): Promise<Results> {
     const about = machine()
     process.stderr.write('on the host\n')
     const host = await measureHost(size, runs, peer, folder)
-    const where = options.uml ? 'user-mode Linux' : whereIpvsIs()
+    const where = asked.uml ? 'user-mode Linux' : whereIpvsIs()
     process.stderr.write(`in ${where}\n`)
     const guest = await inGuest(where, { ...size, runs, peer, folder, withoutRestore })
     return { where, machine: about, ...size, runs, withoutRestore, host, guest }
@@ -79,8 +46,8 @@ async function inGuest(where: Where, settings: GuestSettings): Promise<GuestResu
 }
 
 process.exitCode = await runProgram({
-  usage,
-  options: optionsOf,
+  name: 'ipvs',
+  options,
   measure,
   targets: targetsOf,
   text,

@@ -6,54 +6,23 @@
  * Exit status: 0, 1 if a run was void (an error, a ruleset that is not whole), 2 for wrong usage. Targets that are not
  * reached are marked.
  */
-import { parseArgs } from 'node:util'
 import { requires } from '../../src/testing/index.js'
 import { buildGo, packages } from './nftables/peer.js'
 import { markdown, type Results, text } from './nftables/report.js'
 import { measureAll } from './nftables/runs.js'
-import type { Size } from './nftables/ruleset.js'
 import { targetsOf } from './nftables/targets.js'
+import type { Asked } from './options.js'
 import { compile } from './processes.js'
-import {
-  ensurePackages,
-  inFolder,
-  machine,
-  numberOf,
-  type Print,
-  printOf,
-  printOptions,
-  runProgram,
-} from './program.js'
+import { ensurePackages, inFolder, machine, runProgram } from './program.js'
 
-const usage =
-  'Usage: npm run bench -- nftables [--json | --markdown] [--runs N] [--elements N] [--rules N] [--flows N]'
+const options = {
+  // As many addresses as ruleset.ts has.
+  elements: { usual: 100_000, most: 1 << 24 },
+  rules: { usual: 10_000, most: 1 << 24 },
+  flows: { usual: 100_000, most: 1 << 24 },
+} as const
 
-interface Options extends Size {
-  readonly print: Print
-  readonly runs: number
-}
-
-function optionsOf(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ...printOptions,
-      elements: { type: 'string', default: '100000' },
-      rules: { type: 'string', default: '10000' },
-      flows: { type: 'string', default: '100000' },
-    },
-  })
-  return {
-    print: printOf(values),
-    runs: numberOf(values, 'runs', 100),
-    // As many addresses as ruleset.ts has.
-    elements: numberOf(values, 'elements', 1 << 24),
-    rules: numberOf(values, 'rules', 1 << 24),
-    flows: numberOf(values, 'flows', 1 << 24),
-  }
-}
-
-async function measure({ runs, elements, rules, flows }: Options): Promise<Results> {
+async function measure({ runs, elements, rules, flows }: Asked<typeof options>): Promise<Results> {
   const lacking = requires({ sandbox: true })
   if (lacking !== undefined) throw new Error(lacking)
   await ensurePackages(packages, 'compare with them')
@@ -68,8 +37,8 @@ async function measure({ runs, elements, rules, flows }: Options): Promise<Resul
 }
 
 process.exitCode = await runProgram({
-  usage,
-  options: optionsOf,
+  name: 'nftables',
+  options,
   measure,
   targets: targetsOf,
   text,

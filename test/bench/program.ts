@@ -1,5 +1,6 @@
 /** What every benchmark's program does: options, a folder for its files, and the words about the machine. */
 import { cpus, loadavg, release } from 'node:os'
+import { type Asked, askedOf, type Kinds, usageOf } from './options.js'
 import { root } from './processes.js'
 import type { Target } from './target.js'
 
@@ -25,34 +26,6 @@ export function machine(): Machine {
 /** Figures of a machine that does other things, too, say little. */
 export function busy({ loadAverage }: Machine): string[] {
   return loadAverage > 1 ? [`The machine was busy with other things (load ${loadAverage.toFixed(1)}).`] : []
-}
-
-/** Options that every benchmark has. */
-export const printOptions = {
-  json: { type: 'boolean', default: false },
-  markdown: { type: 'boolean', default: false },
-  runs: { type: 'string', default: '5' },
-} as const
-
-export type Print = 'text' | 'json' | 'markdown'
-
-/** @throws Error for both. */
-export function printOf({ json, markdown }: { readonly json: boolean; readonly markdown: boolean }): Print {
-  if (json && markdown) throw new Error('--json or --markdown')
-  return json ? 'json' : markdown ? 'markdown' : 'text'
-}
-
-/** @throws Error for what is no such number. */
-export function numberOf<Name extends string>(
-  values: Readonly<Record<Name, string>>,
-  name: Name,
-  most: number,
-): number {
-  const value = Number(values[name])
-  if (!Number.isInteger(value) || value < 1 || value > most) {
-    throw new Error(`--${name} takes a number from 1 to ${most}`)
-  }
-  return value
 }
 
 /** A script of the project's own. */
@@ -83,28 +56,31 @@ export async function inFolder<T>(name: string, work: (folder: string) => Promis
 }
 
 /** Exit status: 0, 1 if a run was void (an error, a table that is not whole), 2 for wrong usage. */
-export async function runProgram<Options extends { readonly print: Print }, Results>(program: {
-  readonly usage: string
-  readonly options: (args: readonly string[]) => Options
-  readonly measure: (options: Options) => Promise<Results>
+export async function runProgram<Of extends Kinds, Results>(program: {
+  /** As `npm run bench` knows it. */
+  readonly name: string
+  /** What it takes beside those that every benchmark does. */
+  readonly options: Of
+  readonly measure: (asked: Asked<Of>) => Promise<Results>
   readonly targets: (results: Results) => Target[]
   readonly text: (results: Results) => string
   readonly markdown: (results: Results) => string
 }): Promise<number> {
-  let options: Options
+  let asked: Asked<Of>
   try {
-    options = program.options(process.argv.slice(2))
+    asked = askedOf(process.argv.slice(2), program.options)
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${program.usage}\n`)
+    const usage = usageOf(program.name, program.options)
+    process.stderr.write(`${(error as Error).message}\n${usage}\n`)
     return 2
   }
-  const results = await program.measure(options)
+  const results = await program.measure(asked)
   const targets = program.targets(results)
   const printed = {
     text: program.text,
     markdown: program.markdown,
     json: () => `${JSON.stringify({ ...results, targets }, null, 2)}\n`,
   }
-  process.stdout.write(printed[options.print](results))
+  process.stdout.write(printed[asked.print](results))
   return targets.some(({ verdict }) => verdict === 'void') ? 1 : 0
 }

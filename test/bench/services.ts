@@ -7,56 +7,23 @@
  * Exit status: 0, 1 if a run was void (an error, services that are not whole, packets that do not arrive), 2 for wrong usage.
  * Targets that are not reached are marked.
  */
-import { parseArgs } from 'node:util'
 import { requires } from '../../src/testing/index.js'
 import { runWhereIpvsIs, whereIpvsIs } from './guest.js'
+import type { Asked } from './options.js'
 import { compile } from './processes.js'
-import {
-  ensurePackages,
-  inFolder,
-  machine,
-  numberOf,
-  type Print,
-  printOf,
-  printOptions,
-  runProgram,
-} from './program.js'
+import { ensurePackages, inFolder, machine, runProgram } from './program.js'
 import type { GuestFigures, GuestSettings } from './services/ipvs-figures.js'
 import { markdown, type Results, text } from './services/report.js'
 import { measureAll } from './services/runs.js'
 import { targetsOf } from './services/targets.js'
 
-const usage =
-  'Usage: npm run bench -- services [--json | --markdown] [--runs N] [--services N] [--changes N] [--ipvs]'
+const options = {
+  services: { usual: 10_000, most: 500_000 },
+  changes: { usual: 100, most: 10_000 },
+  ipvs: 'flag',
+} as const
 
-interface Options {
-  readonly print: Print
-  readonly runs: number
-  readonly services: number
-  readonly changes: number
-  readonly ipvs: boolean
-}
-
-function optionsOf(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ...printOptions,
-      services: { type: 'string', default: '10000' },
-      changes: { type: 'string', default: '100' },
-      ipvs: { type: 'boolean', default: false },
-    },
-  })
-  return {
-    print: printOf(values),
-    runs: numberOf(values, 'runs', 100),
-    services: numberOf(values, 'services', 500_000),
-    changes: numberOf(values, 'changes', 10_000),
-    ipvs: values.ipvs,
-  }
-}
-
-async function measure({ runs, services, changes, ipvs: withIpvs }: Options): Promise<Results> {
+async function measure({ runs, services, changes, ipvs: withIpvs }: Asked<typeof options>): Promise<Results> {
   const lacking = requires({ sandbox: true })
   if (lacking !== undefined) throw new Error(lacking)
   await ensurePackages(['gcc', 'util-linux', 'iptables'], 'compare with C programs')
@@ -74,8 +41,8 @@ async function measure({ runs, services, changes, ipvs: withIpvs }: Options): Pr
 }
 
 process.exitCode = await runProgram({
-  usage,
-  options: optionsOf,
+  name: 'services',
+  options,
   measure,
   targets: targetsOf,
   text,
