@@ -1,8 +1,26 @@
 /** The edge of a network: who is master, and the addresses that go with it. `viaduct/edge`. */
 export { type AddressesChange, VirtualAddresses, type VirtualAddressesOptions } from './addresses.js'
 export type { AnnounceSchedule } from './announcer.js'
+export {
+  type HealthCheckFailure,
+  HealthCheckServer,
+  type HealthCheckServerOptions,
+} from './health-check-server.js'
 export type { Leader, LeaderEvent, LeaderListener } from './leader.js'
 export { type HeldLock, leaderFromLock, type Lock } from './lock-leader.js'
+export {
+  nodeBackends,
+  type NodeBackends,
+  type NodeBackendsInput,
+  type NodeBackendsProblem,
+  type NodeCheck,
+} from './node-backends.js'
+export {
+  type LoadBalancerProvider,
+  PoolProvider,
+  type PoolProviderOptions,
+  type ServiceName,
+} from './provider.js'
 export {
   prepareRealServer,
   type RealServerChange,

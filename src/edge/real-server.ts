@@ -3,6 +3,7 @@
  * network that they are. What was before is written down as the alias of `lo`, which outlives the process and goes with the
  * namespace.
  */
+import { isIPv4 } from '../address/index.js'
 import { isKernelError, UnsupportedError, ValidationError } from '../errors/index.js'
 import {
   formatSettingsRecord,
@@ -12,7 +13,7 @@ import {
   writeSysctl,
 } from '../net/index.js'
 import { Rtnetlink } from '../rtnetlink/index.js'
-import { VirtualAddresses } from './addresses.js'
+import { type AddressesChange, VirtualAddresses } from './addresses.js'
 
 /** What a host is to serve. */
 export interface RealServerOptions {
@@ -61,27 +62,21 @@ export async function prepareRealServer(options: RealServerOptions): Promise<Rea
       throw new ValidationError(`devices[${index}]`, name, 'the name of an interface of this namespace')
     }
   }
-  const virtual = await VirtualAddresses.open({
-    netns,
-    device: 'lo',
-    addresses: addresses.map(alone),
-    scope: 'host',
-    owner,
-  })
+  const alone = addresses.map(withoutPrefix)
+  const rtnetlink = await Rtnetlink.open({ netns })
   try {
-    const rtnetlink = await Rtnetlink.open({ netns })
-    try {
-      for (const tunnel of tunnels) await makeTunnel(rtnetlink, tunnel)
-      const settings = await change(rtnetlink, netns, wantedSettings(devices, tunnels, netns))
-      for (const tunnel of tunnels) await bringUp(rtnetlink, device[tunnel])
-      // Last: from here on the host would answer for them.
-      const { changed, foreign } = await virtual.put()
-      return { addresses: changed, foreign, settings }
-    } finally {
-      rtnetlink.close()
+    for (const tunnel of tunnels) await makeTunnel(rtnetlink, tunnel)
+    const settings = await change(rtnetlink, netns, wantedSettings(devices, tunnels, netns))
+    for (const tunnel of tunnels) await bringUp(rtnetlink, device[tunnel])
+    if (tunnels.includes('ipip')) {
+      // Loose filtering refuses everything on an interface that has no address at all (fib_validate_source).
+      await putAddresses(netns, device.ipip, alone.filter(isIPv4))
     }
+    // Last: from here on the host would answer for them.
+    const { changed, foreign } = await putAddresses(netns, 'lo', alone)
+    return { addresses: changed, foreign, settings }
   } finally {
-    virtual.leave()
+    rtnetlink.close()
   }
 }
 
@@ -90,12 +85,13 @@ export async function undoRealServer(
   options: { readonly netns?: Netns | undefined } = {},
 ): Promise<RealServerChange> {
   const { netns } = options
-  const virtual = await VirtualAddresses.open({ netns, device: 'lo', addresses: [], owner })
   const rtnetlink = await Rtnetlink.open({ netns })
   try {
-    const before = (await rtnetlink.addresses.list({ device: 'lo' })).map(({ address }) => address)
-    await virtual.remove()
-    const after = (await rtnetlink.addresses.list({ device: 'lo' })).map(({ address }) => address)
+    const ours = (await rtnetlink.addresses.list({ device: 'lo' })).filter(
+      ({ protocol }) => protocol === owner,
+    )
+    await putAddresses(netns, 'lo', [])
+    if ((await rtnetlink.links.find(device.ipip)) !== undefined) await putAddresses(netns, device.ipip, [])
     const recorded = await readRecord(rtnetlink)
     const settings: Record<string, string> = {}
     for (const [name, value] of Object.entries(recorded ?? {})) {
@@ -108,9 +104,22 @@ export async function undoRealServer(
       }
     }
     if (recorded !== undefined) await rtnetlink.links.set('lo', { alias: null })
-    return { addresses: before.filter((address) => !after.includes(address)), foreign: [], settings }
+    return { addresses: ours.map(({ address }) => address), foreign: [], settings }
   } finally {
     rtnetlink.close()
+  }
+}
+
+/** These of ours and no others. They stay when this process ends. */
+async function putAddresses(
+  netns: Netns | undefined,
+  name: string,
+  addresses: readonly string[],
+): Promise<AddressesChange> {
+  const virtual = await VirtualAddresses.open({ netns, device: name, addresses, scope: 'host', owner })
+  try {
+    return await virtual.put()
+  } finally {
     virtual.leave()
   }
 }
@@ -218,7 +227,7 @@ async function readRecord(rtnetlink: Rtnetlink): Promise<Record<string, string> 
   return record
 }
 
-function alone(text: string, index: number): string {
+function withoutPrefix(text: string, index: number): string {
   if (typeof text === 'string' && !text.includes('/')) return text
   throw new ValidationError(`addresses[${index}]`, text, 'an address without the length of a prefix')
 }

@@ -51,6 +51,7 @@ const retryMilliseconds = 1000
  * unless this host is master at once.
  */
 export class VirtualRouter {
+  /** Who decides: to subscribe to, to resign by. */
   readonly leader: Leader
   readonly #options: VirtualRouterOptions
   readonly #addresses: VirtualAddresses
@@ -112,6 +113,7 @@ export class VirtualRouter {
     return router
   }
 
+  /** How it is now. */
   status(): VirtualRouterStatus {
     return {
       isLeader: this.leader.isLeader,

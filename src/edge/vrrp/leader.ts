@@ -23,9 +23,11 @@ export interface VrrpStatus {
   readonly heard?: { readonly source: string; readonly priority: number } | undefined
   /** Advertisements since it was started. */
   readonly sent: number
+  /** Those of this virtual router that count. */
   readonly received: number
-  /** What could not be sent, and why the last time. */
+  /** What could not be sent. */
   readonly sendFailures: number
+  /** Why it could not, the last time. */
   readonly lastSendError?: Error | undefined
   /** What came and did not count, by reason. */
   readonly dropped: Readonly<Partial<Record<VrrpFault, number>>>
@@ -131,6 +133,7 @@ export class VrrpLeader implements Leader {
     this.#adjust('its health is at fault')
   }
 
+  /** How it is now. */
   status(): VrrpStatus {
     const { name, priority } = this.#state
     return {
