@@ -60,6 +60,7 @@ export class VirtualAddresses {
   readonly #wanted: readonly Wanted[]
   readonly #rtnetlink: Rtnetlink
   readonly #protocol: number
+  #isClosed = false
 
   private constructor(options: VirtualAddressesOptions, wanted: readonly Wanted[], rtnetlink: Rtnetlink) {
     this.#options = options
@@ -120,15 +121,17 @@ export class VirtualAddresses {
 
   /** Closes, and leaves them where they are: whoever opens the same list again knows them. */
   leave(): void {
+    this.#isClosed = true
     this.#rtnetlink.close()
   }
 
   /** Takes them off, and closes. */
   async close(): Promise<void> {
+    if (this.#isClosed) return
     try {
       await this.remove()
     } finally {
-      this.#rtnetlink.close()
+      this.leave()
     }
   }
 

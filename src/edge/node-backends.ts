@@ -141,7 +141,8 @@ function readService(
   )
   if (addresses.length === 0) return problem('NoAddress', 'it has no address that clients could use')
   const ports = listOf(spec.ports).flatMap((port) => {
-    const protocol = `${port?.protocol ?? 'TCP'}`.toLowerCase()
+    const given: unknown = port?.protocol ?? 'TCP'
+    const protocol = typeof given === 'string' ? given.toLowerCase() : ''
     const isKnown = protocol === 'tcp' || protocol === 'udp' || protocol === 'sctp'
     if (!isKnown || !isPort(port?.port)) return problem('Invalid', `it has a port that is none`) ?? []
     if (!isPort(port.nodePort)) return problem('NoNodePort', `its port ${port.port} has no node port`) ?? []

@@ -65,6 +65,7 @@ export class VirtualRouter {
   #foreign: readonly string[] = []
   #error: Error | undefined
   #retry: NodeJS.Timeout | undefined
+  #closed: Promise<void> | undefined
 
   private constructor(
     options: VirtualRouterOptions,
@@ -124,7 +125,11 @@ export class VirtualRouter {
   }
 
   /** Steps down in order: the others hear of it, the addresses go. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     await this.leader.close()
     this.#unsubscribe?.()
     this.#closing.abort(new Error('the virtual router is closed'))

@@ -6,7 +6,7 @@ import { VirtualRouter, type VirtualRouterOptions } from '../../src/edge/index.j
 import type { Host } from '../../src/testing/index.js'
 import { kernelTest } from './kernel-test.js'
 import { edgeProcess } from './support/edge-process.js'
-import { until } from './support/edge.js'
+import { startLeader, until } from './support/edge.js'
 
 const network = { hosts: ['one', 'two', 'client'], links: [['one', 'two', 'client']] } as const
 const intervalCentiseconds = 10
@@ -99,6 +99,7 @@ for (const [family, address, url] of [
       // In order: nobody waits for a silence.
       asking.answers.length = 1
       await routers.get('one')!.close()
+      await routers.get('one')!.close()
       await asking.untilAnsweredBy('two')
       t.equal(await neighbour(client, plain), await hardware(two))
       t.comment(`in order: ${Math.round(asking.longestGap)} ms without an answer`)
@@ -178,6 +179,29 @@ kernelTest('what a killed process has left is its own again', { timeoutSeconds: 
   }
   t.notOk(await has(two))
 })
+
+kernelTest(
+  'a backup that was held up does not take over from a master that is there',
+  {},
+  async (t, sandbox) => {
+    const { one, two } = (await sandbox(network)).hosts
+    const end = await startProcess(t, one, options('10.0.1.100/24', 200))
+    const backup = await startLeader(two, { ...options('', 100).vrrp, addresses: ['10.0.1.100'] })
+    try {
+      await until(() => backup.leader.status().received > 3)
+      const { received } = backup.leader.status()
+      // Twice as long as a silence that it would take for the master's end.
+      const asleep = new Int32Array(new SharedArrayBuffer(4))
+      Atomics.wait(asleep, 0, 0, 8 * intervalCentiseconds * 10)
+      await until(() => backup.leader.status().received > received + 8)
+      t.same(backup.told, [])
+    } finally {
+      await end('SIGTERM')
+      await backup.leader.close()
+      await backup.leader.close()
+    }
+  },
+)
 
 kernelTest('an address that somebody takes off comes back', {}, async (t, sandbox) => {
   const { one } = (await sandbox(network)).hosts

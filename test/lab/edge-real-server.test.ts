@@ -1,5 +1,5 @@
 /** Real servers behind tunnels: what IPVS wraps is taken out and answered. */
-import { prepareRealServer, undoRealServer } from '../../src/edge/index.js'
+import { prepareRealServer, undoRealServer, VirtualAddresses } from '../../src/edge/index.js'
 import { IpvsService } from '../../src/ipvs/index.js'
 import { kernelTest } from '../kernel/kernel-test.js'
 
@@ -16,11 +16,13 @@ for (const [kind, virtual, url] of [
   kernelTest(`a real server behind ${kind}`, { needs: { ipvs: true, links: [kind] } }, async (t, sandbox) => {
     const { client, director, server } = (await sandbox(network)).hosts
     const device = kind === 'ipip' ? 'tunl0' : 'ip6tnl0'
-    await director.rtnetlink.addresses.add({
+    // Its own tunnel would start from a virtual address that the host prefers, which the server takes for its own.
+    const addresses = await VirtualAddresses.open({
+      netns: director.netns,
       device: 'eth0',
-      address: virtual,
-      flags: kind === 'ipip' ? [] : ['no-dad'],
+      addresses: [virtual],
     })
+    await addresses.put()
     server.sysctl('net.ipv4.conf.all.rp_filter', 1)
     const wasUp = (await server.rtnetlink.links.find(device))?.up ?? false
     await server.serve((_request, response) => response.end('served'), { port: 8080 })
@@ -40,6 +42,7 @@ for (const [kind, virtual, url] of [
     } finally {
       await service.delete()
       await service.close()
+      await addresses.close()
     }
   })
 }
