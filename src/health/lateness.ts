@@ -28,6 +28,12 @@ export class LatenessCounts {
     return { p50: this.#at(0.5), p99: this.#at(0.99), most: this.#most }
   }
 
+  clear(): void {
+    this.#counts.fill(0)
+    this.#total = 0
+    this.#most = 0
+  }
+
   #at(part: number): number {
     let rest = this.#total * part
     for (let place = 0; place < classes; place++) {

@@ -138,9 +138,17 @@ export class HealthMonitor {
     }
   }
 
-  /** What has been done so far. */
+  /** What has been done so far, or since `resetCounts`. */
   get counts(): HealthCounts {
     return { ...this.#counts, latenessMilliseconds: this.#lateness.value }
+  }
+
+  /** Begins to count anew. @returns what was counted before */
+  resetCounts(): HealthCounts {
+    const { counts } = this
+    this.#lateness.clear()
+    Object.assign(this.#counts, { checks: 0, passed: 0, failed: 0, notRun: 0 })
+    return counts
   }
 
   /** Stops. Checks under way are given up; what was said last stays as it is. */

@@ -1,7 +1,10 @@
 /** Checks of real servers in namespaces: those that answer, refuse, hang, and cannot be reached at all. */
+import { Conntrack } from '../../src/conntrack/index.js'
 import { HealthMonitor } from '../../src/health/index.js'
+import { addRule, ct, drop, meta, Nftables, notrack, raw } from '../../src/nftables/index.js'
+import { Sockdiag } from '../../src/sockdiag/index.js'
 import type { Host } from '../../src/testing/index.js'
-import { kernelTest } from './kernel-test.js'
+import { kernelTest, many } from './kernel-test.js'
 import { HealthLog } from './support/health.js'
 
 const rules = {
@@ -60,4 +63,70 @@ kernelTest('TCP: servers that answer, refuse, hang, and have no route', {}, asyn
   } finally {
     monitor.close()
   }
+})
+
+/** Packets of the mark, and what answers them, leave connection tracking out. */
+async function leaveTrackingOut(host: Host, mark: number): Promise<void> {
+  await using nftables = await Nftables.open({ netns: host.netns })
+  const table = { family: 'inet', table: 'health' } as const
+  const transaction = nftables
+    .transaction()
+    .add('table', { family: 'inet', name: 'health' })
+    .add('chain', { ...table, name: 'out', hook: 'output', priority: 'raw' })
+    .add('chain', { ...table, name: 'in', hook: 'prerouting', priority: 'raw' })
+  addRule(transaction, { ...table, chain: 'out' }, meta.mark.is(mark), notrack)
+  const data = new Uint8Array(Uint32Array.of(mark).buffer)
+  const isOurs = raw(
+    { name: 'socket', key: 'mark', destinationRegister: 1 },
+    { name: 'cmp', sourceRegister: 1, operation: '==', data },
+  )
+  addRule(transaction, { ...table, chain: 'in' }, isOurs, notrack)
+  await transaction.commit()
+}
+
+kernelTest('thousands of checks leave neither TIME_WAIT nor entries of conntrack', {}, async (t, sandbox) => {
+  const net = await sandbox({ hosts: ['director', 'server'], links: [['director', 'server']] })
+  const { director, server } = net.hosts
+  await server.serveTcp((socket) => socket.resume(), { port: 80 })
+  // A chain that asks for states turns connection tracking on.
+  await using nftables = await Nftables.open({ netns: director.netns })
+  const table = { family: 'inet', table: 'tracks' } as const
+  const transaction = nftables
+    .transaction()
+    .add('table', { family: 'inet', name: 'tracks' })
+    .add('chain', { ...table, name: 'in', hook: 'input', priority: 'filter' })
+  addRule(transaction, { ...table, chain: 'in' }, ct.state.has('invalid'), drop)
+  await transaction.commit()
+  await leaveTrackingOut(director, 0x77)
+  await using conntrack = await Conntrack.open({ netns: director.netns })
+  const run = async (mark: number | undefined, handshake: 'half' | 'full', checks: number): Promise<void> => {
+    const monitor = new HealthMonitor()
+    try {
+      const servers = Array.from({ length: 50 }, (_, index) => ({
+        address: server.address,
+        port: 1000 + index,
+        weight: 1,
+      }))
+      monitor.set('web', {
+        servers,
+        check: { kind: 'tcp', port: 80, netns: director.netns, mark, handshake },
+        rules: { intervalMilliseconds: 5, transitionIntervalMilliseconds: 5, timeoutMilliseconds: 5000 },
+      })
+      while (monitor.counts.checks < checks) await new Promise((resolve) => setImmediate(resolve))
+      t.equal(monitor.counts.passed, monitor.counts.checks, 'all of them passed')
+    } finally {
+      monitor.close()
+    }
+  }
+  const timeWaits = async (host: Host): Promise<number> => {
+    await using sockdiag = await Sockdiag.open({ netns: host.netns })
+    return (await sockdiag.sockets({ protocol: 'tcp', states: ['time-wait'] })).length
+  }
+  await run(undefined, 'half', 20)
+  t.ok((await conntrack.count()) > 0, 'without the mark there are entries')
+  const before = await conntrack.count()
+  for (const handshake of ['half', 'full'] as const) await run(0x77, handshake, many(2000))
+  t.ok((await conntrack.count()) <= before, 'with the mark there are none')
+  t.equal(await timeWaits(director), 0)
+  t.equal(await timeWaits(server), 0)
 })
