@@ -6,59 +6,27 @@
  *
  * Exit status: 0, 1 if a run was void (wrong verdicts), 2 for wrong usage. Targets that are not reached are marked.
  */
-import { parseArgs } from 'node:util'
 import { requires } from '../../src/testing/index.js'
 import { type Figures, measureAll } from './health/runs.js'
 import { median } from './measure.js'
+import type { Asked } from './options.js'
 import { compile } from './processes.js'
-import {
-  busy,
-  ensurePackages,
-  inFolder,
-  type Machine,
-  machine,
-  numberOf,
-  type Print,
-  printOf,
-  printOptions,
-  runProgram,
-} from './program.js'
+import { busy, ensurePackages, inFolder, type Machine, machine, runProgram } from './program.js'
 import * as tables from './tables.js'
 import { grouped, ratio, type Table, tenths, toReach } from './tables.js'
 import { atMost, type Target } from './target.js'
 
-const usage = 'Usage: npm run bench -- health [--json | --markdown] [--runs N] [--servers N] [--seconds N]'
+const options = {
+  servers: { usual: 10_000, most: 60_000 },
+  seconds: { usual: 10, most: 600 },
+} as const
 
-interface Options {
-  readonly print: Print
-  readonly runs: number
-  readonly servers: number
-  readonly seconds: number
-}
-
-interface Results extends Omit<Options, 'print'> {
+interface Results extends Omit<Asked<typeof options>, 'print'> {
   readonly machine: Machine
   readonly figures: Figures
 }
 
-function optionsOf(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ...printOptions,
-      servers: { type: 'string', default: '10000' },
-      seconds: { type: 'string', default: '10' },
-    },
-  })
-  return {
-    print: printOf(values),
-    runs: numberOf(values, 'runs', 100),
-    servers: numberOf(values, 'servers', 60_000),
-    seconds: numberOf(values, 'seconds', 600),
-  }
-}
-
-async function measure({ runs, servers, seconds }: Options): Promise<Results> {
+async function measure({ runs, servers, seconds }: Asked<typeof options>): Promise<Results> {
   const lacking = requires({ sandbox: true })
   if (lacking !== undefined) throw new Error(lacking)
   await ensurePackages(['gcc', 'util-linux'], 'compare with a C program')
@@ -137,8 +105,8 @@ function about({ machine, runs, servers, seconds }: Results): string[] {
 }
 
 process.exitCode = await runProgram({
-  usage,
-  options: optionsOf,
+  name: 'health',
+  options,
   measure,
   targets: targetsOf,
   text: (results: Results) => tables.text(about(results), tablesOf(results)),
