@@ -182,6 +182,7 @@ export class HealthMonitor {
     },
     unschedule: (task: Task): void => this.#heap.delete(task),
     touched: (service: WatchedService): void => {
+      if (service.restsUntil > performance.now()) return service.settleLater()
       this.#touched.add(service)
       this.#settleSoon()
     },

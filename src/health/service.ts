@@ -145,6 +145,7 @@ export class WatchedService {
   readonly #clock: Task = { dueAt: 0, place: -1, run: () => this.#host.touched(this) }
   readonly #passive: Task = { dueAt: 0, place: -1, run: () => void this.#readPassive() }
   #isClosed = false
+  #restsUntil = 0
 
   constructor(key: string, input: HealthInput, host: ServiceHost, firstDue: () => number) {
     this.key = key
@@ -221,9 +222,29 @@ export class WatchedService {
     for (const watched of this.#servers) if (!watched.isRunning) this.#host.schedule(watched, now)
   }
 
+  /** When it may be settled again: of a service of thousands of servers that takes milliseconds. */
+  get restsUntil(): number {
+    return this.#restsUntil
+  }
+
+  /** It is settled no sooner than it may be. */
+  settleLater(): void {
+    this.#host.schedule(
+      this.#clock,
+      Math.min(this.#clock.place === -1 ? Infinity : this.#clock.dueAt, this.#restsUntil),
+    )
+  }
+
   /** Works out what follows of what is known. */
   settle(now: number): void {
     if (this.#isClosed) return
+    this.#settle(now)
+    // A tenth of the time at most.
+    const end = performance.now()
+    this.#restsUntil = end + 9 * (end - now)
+  }
+
+  #settle(now: number): void {
     for (const watched of this.#servers) {
       const after = advance(this.rules, watched.state, now)
       if (after !== watched.state) this.#tellTransitions(watched, after)
