@@ -17,10 +17,10 @@ export type {
   TcpCheck,
   UdpCheck,
 } from './checks/index.js'
-export { type Damping, type DampingRules } from './damping.js'
-export { type Ejection, type EjectionRules, type PassiveSample } from './ejection.js'
+export { type DampingRules } from './damping.js'
+export { type EjectionRules, type PassiveSample } from './ejection.js'
 export type { EventsLost, HealthEvent, HealthEventKind } from './events.js'
-export type { Member, OutCause, Placement } from './group.js'
+export type { OutCause, Placement } from './group.js'
 export type { Lateness } from './lateness.js'
 export { type HealthCounts, HealthMonitor, type HealthMonitorOptions } from './monitor.js'
 export type { BlockReason, CheckResult, Failed, FailureReason, NotRun, Passed } from './result.js'

@@ -30,7 +30,13 @@ const sanitize = [
   '-O1',
 ]
 /** Test files that use the addon and nothing that is not copied. */
-const files = ['unit/addon.test.js', 'kernel/net.test.js', 'kernel/net-events.test.js']
+const files = [
+  'unit/addon.test.js',
+  'kernel/net.test.js',
+  'kernel/net-events.test.js',
+  'kernel/health.test.js',
+  'kernel/health-checks.test.js',
+]
 /** Scenarios after which nothing of the addon's may be left allocated. */
 const scenarios = ['threads', 'namespaces', 'collected', 'exits', 'throws']
 

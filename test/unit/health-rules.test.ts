@@ -199,9 +199,14 @@ t.test('the sorry server takes everything while the quorum is lost', async (t) =
   }
 })
 
+/** Seldom, and so often that the penalty reaches its ceiling. */
+const waitsOfFlaps = fc
+  .constantFrom(30, 300, 3000)
+  .chain((max) => fc.array(fc.integer({ min: 0, max }), { maxLength: 120, size: 'max' }))
+
 t.test('damping is bounded: nobody is kept out longer than said after the last time down', async (t) => {
   always(
-    fc.property(fc.array(fc.integer({ min: 0, max: 3000 }), { maxLength: 80 }), (waits) => {
+    fc.property(waitsOfFlaps, (waits) => {
       const rules = rulesOf({
         rise: 1,
         fall: 1,

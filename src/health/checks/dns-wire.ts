@@ -14,10 +14,12 @@ export const recordTypes = {
   AAAA: 28,
   SRV: 33,
 } as const
+/** By its name. */
 export type RecordType = keyof typeof recordTypes
 
 /** Codes of answers (RFC 1035, 4.1.1). */
 export const responseCodes = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const
+/** By its name. */
 export type ResponseCode = (typeof responseCodes)[number]
 
 /** A name as labels with their lengths. @throws ValidationError */

@@ -1,6 +1,7 @@
 // The other subpaths: a transport and a table of one's own, links, namespaces.
 import { isMalformedMessageError } from 'viaduct'
 import { Conntrack, type Flow, type FlowFilter } from 'viaduct/conntrack'
+import { type Check, HealthMonitor, type HealthRules } from 'viaduct/health'
 import { Ipvs } from 'viaduct/ipvs'
 import { NetworkNamespace, type Netns } from 'viaduct/net'
 import {
@@ -76,4 +77,13 @@ export function lineOf(event: SourceEvent): string {
   if (event.event === 'upserted') return 'kind' in event.object ? event.object.kind : event.object.name
   if (event.event === 'deleted') return event.reference.name
   return event.event === 'problems' ? event.problems.map(({ message }) => message).join() : event.event
+}
+
+/** Health: what is left out may also be undefined. */
+export function watchHealth(tls: boolean): HealthMonitor {
+  const check: Check = { kind: 'http', path: '/ready', tls: tls ? true : undefined }
+  const rules: HealthRules = { fall: undefined, damping: false }
+  const monitor = new HealthMonitor()
+  monitor.set('web', { servers: [{ address: '10.0.0.7', port: 80, weight: 1 }], check, rules })
+  return monitor
 }
