@@ -247,6 +247,48 @@ void t.test('a kernel without an expression: who needs it is told, and others go
   }
 })
 
+/** A kernel that refuses each element whose key has these bytes in it, until it is told not to. */
+function refusing(key: Buffer): Watcher & { isRefusing: boolean } {
+  const kernel = new FakeKernel({
+    strays: false,
+    handle: ({ bytes }) => {
+      const at = Buffer.from(bytes).indexOf(key)
+      // Told is where the element begins (nf_tables_newsetelem): before the headers of its key and of the value of that.
+      return at < 0 ? undefined : { code: 'ENOSPC', offset: at - 12 }
+    },
+  })
+  return {
+    isRefusing: true,
+    instead(request, kind) {
+      if (!this.isRefusing || !Buffer.from(request).includes(key)) return undefined
+      return kernel.exchange(request, request.length, kind, 1000)
+    },
+  }
+}
+
+void t.test('who has an element that is refused is told, at a first programming, too', async (t) => {
+  // So many that they stand in several messages.
+  const others = Array.from({ length: 2000 }, (_, index) =>
+    virtualService([one], {
+      name: `s${index}`,
+      frontends: [{ kind: 'cluster', address: `172.30.${10 + (index >> 8)}.${index & 255}`, port: 80 }],
+    }),
+  )
+  const refused = virtualService([two], {
+    name: 'refused',
+    frontends: [{ kind: 'cluster', address: '172.30.0.99', port: 80 }],
+  })
+  const wanted = [...others.slice(0, 1500), refused, ...others.slice(1500)]
+  const { dataplane, differences } = await opened(
+    t,
+    refusing(Buffer.from([172, 30, 0, 99, 6, 0, 0, 0, 0, 80])),
+  )
+  const { failures } = await dataplane.synchronize(wanted)
+  t.same([...failures.keys()], [refused.key])
+  t.match(failures.get(refused.key), { code: 'ENOSPC', attribute: { path: /^elements\[1500\]/ } })
+  t.same(await differences(others), [], 'all others are programmed')
+})
+
 void t.test('a kernel without what every table needs says so', async (t) => {
   const { dataplane } = await opened(t, without('masq'))
   await t.rejects(dataplane.synchronize([virtualService([one])]), {

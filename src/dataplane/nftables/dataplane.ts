@@ -459,9 +459,8 @@ function ownersOf(error: unknown, state: State): Map<string, Error> {
   const refused = new Map<string, Error>()
   for (const { object, error: reason } of error.failures) {
     const at = isKernelError(reason) ? /elements\[(\d+)\]/.exec(reason.attribute?.path ?? '')?.[1] : undefined
-    const { set, elements } = object as Partial<Inputs['elements']>
-    const element =
-      at === undefined ? undefined : (elements as Inputs['elements']['elements'] & [])?.[Number(at)]
+    const { set, elements = [] } = object as Partial<Inputs['elements']>
+    const element = at === undefined ? undefined : nth(elements, Number(at))
     if (element !== undefined) refused.set(`${set} ${keyOf(element)}`, reason)
   }
   const missing = missingIn(error)
@@ -480,4 +479,11 @@ function ownersOf(error: unknown, state: State): Map<string, Error> {
     }
   }
   return owners
+}
+
+/** They may be made as they are asked for. */
+function nth<T>(items: Iterable<T>, index: number): T | undefined {
+  let left = index
+  for (const item of items) if (left-- === 0) return item
+  return undefined
 }
