@@ -94,6 +94,7 @@ export interface PendingConnect {
   id: number
   /** `done` was called, or will not be. */
   isOver: boolean
+  /** What was given to `connect`. */
   readonly done: (outcome: ConnectOutcome) => void
 }
 

@@ -2,8 +2,10 @@
 import { formatAddress } from '../../address/index.js'
 import { ValidationError } from '../../errors/index.js'
 
-/** Types of records that can be asked for (RFC 1035, 3596). */
-export const recordTypes = {
+/** A type of records that can be asked for. */
+export type RecordType = 'A' | 'NS' | 'CNAME' | 'SOA' | 'PTR' | 'MX' | 'TXT' | 'AAAA' | 'SRV'
+/** RFC 1035, 3.2.2; RFC 3596 (AAAA); RFC 2782 (SRV). */
+export const recordTypes: Readonly<Record<RecordType, number>> = {
   A: 1,
   NS: 2,
   CNAME: 5,
@@ -13,14 +15,19 @@ export const recordTypes = {
   TXT: 16,
   AAAA: 28,
   SRV: 33,
-} as const
-/** By its name. */
-export type RecordType = keyof typeof recordTypes
+}
 
-/** Codes of answers (RFC 1035, 4.1.1). */
-export const responseCodes = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'] as const
-/** By its name. */
-export type ResponseCode = (typeof responseCodes)[number]
+/** The code of an answer. */
+export type ResponseCode = 'NOERROR' | 'FORMERR' | 'SERVFAIL' | 'NXDOMAIN' | 'NOTIMP' | 'REFUSED'
+/** By their numbers: RFC 1035, 4.1.1. */
+export const responseCodes: readonly ResponseCode[] = [
+  'NOERROR',
+  'FORMERR',
+  'SERVFAIL',
+  'NXDOMAIN',
+  'NOTIMP',
+  'REFUSED',
+]
 
 /** A name as labels with their lengths. @throws ValidationError */
 export function encodeName(name: string): Uint8Array {
