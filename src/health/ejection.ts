@@ -6,7 +6,9 @@
 
 /** What the kernel counts of a server. Both only grow; one that is less than before begins anew. */
 export interface PassiveSample {
+  /** IPv4 or IPv6. */
   readonly address: string
+  /** That it listens on. */
   readonly port: number
   /** New connections so far. */
   readonly connections: number

@@ -28,6 +28,7 @@ export type HealthEventKind =
 
 /** One change. */
 export interface HealthEvent {
+  /** What it tells. */
   readonly event: HealthEventKind
   /** The service's key. */
   readonly service: string
@@ -43,6 +44,7 @@ export interface HealthEvent {
 
 /** Events were lost, because nobody took them: read the state anew. */
 export interface EventsLost {
+  /** What it tells. */
   readonly event: 'resynchronise'
 }
 

@@ -2,8 +2,11 @@
 
 /** Milliseconds; each is the upper bound of a class that is an eighth wide. */
 export interface Lateness {
+  /** Half of all were begun by then. */
   readonly p50: number
+  /** All but a hundredth. */
   readonly p99: number
+  /** The latest of all. */
   readonly most: number
 }
 

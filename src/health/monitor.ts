@@ -19,7 +19,9 @@ export interface HealthMonitorOptions {
 export interface HealthCounts {
   /** Checks that are through. */
   readonly checks: number
+  /** Those that found the server as it should be. */
   readonly passed: number
+  /** Those that did not. */
   readonly failed: number
   /** Those that could not be run. */
   readonly notRun: number

@@ -38,6 +38,7 @@ export type BlockReason =
 
 /** The answer is as wanted. */
 export interface Passed {
+  /** Counts for the server. */
   readonly outcome: 'passed'
   /** Part of its configured weight that the server asks for: 1 for all, 0 for no new connections. */
   readonly share?: number | undefined
@@ -46,14 +47,18 @@ export interface Passed {
 }
 /** The server does not do what it should. */
 export interface Failed {
+  /** Counts against the server. */
   readonly outcome: 'failed'
+  /** In a word. */
   readonly reason: FailureReason
   /** For people. What the server sent is quoted at most in part. */
   readonly message: string
 }
 /** The check could not be run. It counts neither for the server nor against it. */
 export interface NotRun {
+  /** Says nothing of the server. */
   readonly outcome: 'not-run'
+  /** In a word. */
   readonly reason: BlockReason
   /** For people. */
   readonly message: string

@@ -35,6 +35,7 @@ export interface HealthInput {
 
 /** Where a server stands. Times are milliseconds since 1970. */
 export interface ServerHealth {
+  /** As it was given. */
   readonly server: RealServer
   /** What the results say. */
   readonly verdict: 'unknown' | 'up' | 'down'

@@ -6,6 +6,7 @@ import { type Netns, withNamespaceFd } from './namespace.js'
 
 /** Where to connect, and how. Made once by `prepareConnect` and used any number of times. */
 export interface ConnectPlan {
+  /** Where the socket is made; undefined for the process's own. */
   readonly netns: Netns | undefined
   /** The request as the addon takes it, but for its id and deadline. */
   readonly words: Uint32Array

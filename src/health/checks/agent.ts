@@ -12,6 +12,7 @@ import type { CheckResources } from './resources.js'
  * `fail` and `stopped` that it does not serve, `up` and `ready` the whole of its weight.
  */
 export interface AgentCheck extends CheckPlace {
+  /** An agent of the server says how it does. */
   readonly kind: 'agent'
   /** What is sent before the line is read; nothing unless said. */
   readonly send?: string | undefined

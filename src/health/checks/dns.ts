@@ -21,6 +21,7 @@ import { send, withSocket } from './udp.js'
 
 /** A question over UDP. */
 export interface DnsCheck extends CheckPlace {
+  /** A DNS server answers. */
   readonly kind: 'dns'
   /** `service.example.com`; `.` is the root. */
   readonly name: string

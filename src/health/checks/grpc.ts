@@ -9,6 +9,7 @@ import type { CheckTls } from './tls.js'
 
 /** The server must say SERVING. */
 export interface GrpcCheck extends CheckPlace {
+  /** gRPC health (grpc.health.v1). */
   readonly kind: 'grpc'
   /** Which of its services; the server as a whole unless said. */
   readonly service?: string | undefined

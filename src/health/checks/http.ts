@@ -13,6 +13,7 @@ import type { Duplex } from 'node:stream'
 
 /** One request over a connection of its own. */
 export interface HttpCheck extends HttpQuestion {
+  /** HTTP/1.1, with or without TLS. */
   readonly kind: 'http'
 }
 

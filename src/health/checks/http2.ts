@@ -14,6 +14,7 @@ import { type CheckTls, planTls, secure } from './tls.js'
 
 /** One request over a connection of its own. */
 export interface Http2Check extends HttpQuestion {
+  /** HTTP/2, with or without TLS. */
   readonly kind: 'http2'
 }
 

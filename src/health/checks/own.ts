@@ -6,6 +6,7 @@ import { promised } from './promised.js'
 
 /** Calls a function. */
 export interface OwnCheck {
+  /** The user's own function. */
   readonly kind: 'own'
   /**
    * True, nothing or a result that passed: the server is well. False, a result that failed, or anything thrown: it is not.

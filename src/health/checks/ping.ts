@@ -8,6 +8,7 @@ import { promised } from './promised.js'
 
 /** One ICMP echo request, of IPv4 or IPv6. Takes a ping socket or CAP_NET_RAW. */
 export interface PingCheck extends Omit<CheckPlace, 'port'> {
+  /** ICMP echo. */
   readonly kind: 'ping'
   /** Of the payload; 16 unless said. */
   readonly payloadBytes?: number | undefined

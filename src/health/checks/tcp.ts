@@ -7,6 +7,7 @@ import { type CheckResources, resultOfOutcome } from './resources.js'
 
 /** A TCP connection comes about. Nothing is left of it on either side: it is closed by a reset. */
 export interface TcpCheck extends CheckPlace {
+  /** A TCP connection comes about. */
   readonly kind: 'tcp'
   /**
    * `half` unless said: the last packet of the handshake is held back, and the reset comes in its place. The kernel of the

@@ -10,6 +10,7 @@ import { CheckError } from './resources.js'
 
 /** Sends a datagram and looks at the answer. */
 export interface UdpCheck extends CheckPlace {
+  /** An answer to a datagram. */
   readonly kind: 'udp'
   /** What is sent; text goes as UTF-8. Empty unless said. */
   readonly payload?: string | Uint8Array | undefined
