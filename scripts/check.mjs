@@ -6,6 +6,8 @@ import { inProject, runNode, tool, twoAtATime, withTemporaryFolder } from './pro
 import { tell } from './test/stage.mjs'
 
 const importLimitMilliseconds = 30
+/** Where Node itself takes long to start, the machine is slow: then it is this part of that. Elsewhere that is less than the limit. */
+const importShareOfStart = 0.5
 
 /**
  * @param {{ update?: boolean, compiled?: { ok: boolean, output: string } }} [options]  `update` writes docs/api.md;
@@ -135,12 +137,15 @@ function difference(before, after) {
 
 /** The best of many processes: what the import costs, not what else the machine does meanwhile. */
 async function importTime(packaged, installed) {
-  let best = Infinity
-  for (let round = 0; round < 30 && (round < 5 || best > importLimitMilliseconds); round++) {
+  let [best, start] = [Infinity, Infinity]
+  const limit = () => Math.max(importLimitMilliseconds, start * importShareOfStart)
+  for (let round = 0; round < 30 && (round < 5 || best > limit()); round++) {
     const { problems, output } = await packaged.runInConsumer(installed, 'import-time.js')
     if (problems.length > 0) return problems
-    best = Math.min(best, Number(output))
+    const [taken, began] = output.trim().split(' ').map(Number)
+    best = Math.min(best, taken)
+    start = Math.min(start, began)
   }
-  const note = `${best.toFixed(1)} ms`
-  return { note, problems: best <= importLimitMilliseconds ? [] : [`import 'viaduct' takes ${note}`] }
+  const note = `${best.toFixed(1)} ms, Node's start ${start.toFixed(1)} ms`
+  return { note, problems: best <= limit() ? [] : [`import 'viaduct' takes ${note}`] }
 }
