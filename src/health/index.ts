@@ -26,3 +26,4 @@ export { type HealthCounts, HealthMonitor, type HealthMonitorOptions } from './m
 export type { BlockReason, CheckResult, Failed, FailureReason, NotRun, Passed } from './result.js'
 export type { HealthRules } from './rules.js'
 export type { HealthInput, ServerHealth, ServiceHealth } from './service.js'
+export { type ChecksOf, ServiceChecks } from './service-checks.js'

@@ -134,6 +134,13 @@ export class ServiceModel {
     for (const { virtualServices } of this.#services.values()) yield* virtualServices
   }
 
+  /** One of them by its key, or undefined. */
+  virtualService(key: string): VirtualService | undefined {
+    this.#settle()
+    const state = this.#services.get(key.slice(0, key.indexOf(':')))
+    return state?.virtualServices.find((service) => service.key === key)
+  }
+
   /** One service, or undefined. Also headless ones, and those that only have a name elsewhere. */
   service(reference: {
     readonly namespace?: string | undefined

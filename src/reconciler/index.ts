@@ -5,3 +5,4 @@ export {
   type ReconcilerOptions,
   type ServiceStatus,
 } from './reconciler.js'
+export type { ServiceShaper } from './shaper.js'

@@ -15,6 +15,7 @@ import { Backoff } from './backoff.js'
 import { follow, pause, type Taker } from './following.js'
 import { SourceStates } from './source-states.js'
 import { Schedule } from './schedule.js'
+import type { ServiceShaper } from './shaper.js'
 
 /** How a Reconciler is made: what its model has to know, and what it works on. */
 export interface ReconcilerOptions extends ServiceModelOptions {
@@ -26,6 +27,8 @@ export interface ReconcilerOptions extends ServiceModelOptions {
   readonly repairIntervalMilliseconds?: number | undefined
   /** How long `start()` waits for sources that do not answer; 10,000 unless said. */
   readonly sourceTimeoutMilliseconds?: number | undefined
+  /** Who has a say in which servers get connections: `ServiceChecks` of viaduct/health, say. It stays the caller's. */
+  readonly shaper?: ServiceShaper | undefined
 }
 
 /** Where a service stands. */
@@ -79,6 +82,11 @@ export class Reconciler {
   /** The first one of each source. */
   readonly #answers: Promise<void>[] = []
   #stopWatching: (() => void) | undefined
+  readonly #shaper: ServiceShaper | undefined
+  #stopShaping: (() => void) | undefined
+  /** Keys of those that the shaper says something else of now. */
+  readonly #reshape = new Set<string>()
+  readonly #shapeErrors = new Map<string, Error>()
   #timer: NodeJS.Timeout | undefined
   #retryTimer: NodeJS.Timeout | undefined
   #isStarted = false
@@ -106,10 +114,12 @@ export class Reconciler {
     coalesceMilliseconds,
     repairIntervalMilliseconds,
     sourceTimeoutMilliseconds,
+    shaper,
     ...model
   }: ReconcilerOptions) {
     this.dataplane = dataplane
     this.model = new ServiceModel(model)
+    this.#shaper = shaper
     this.#interval = milliseconds('repairIntervalMilliseconds', repairIntervalMilliseconds ?? 60_000)
     this.#sourceTimeout = milliseconds('sourceTimeoutMilliseconds', sourceTimeoutMilliseconds ?? 10_000)
     this.#schedule = new Schedule(
@@ -187,6 +197,10 @@ export class Reconciler {
         this.#isRepairDue = true
         this.#schedule.request()
       })
+      this.#stopShaping = this.#shaper?.watch((keys) => {
+        for (const key of keys) this.#reshape.add(key)
+        this.#schedule.request()
+      })
       if (this.#interval > 0) {
         this.#timer = setInterval(() => this.#passSoon(), this.#interval)
         this.#timer.unref()
@@ -233,6 +247,7 @@ export class Reconciler {
     const errors: Error[] = problems.flatMap(({ error }) => (error === undefined ? [] : [error]))
     const conditions: Condition[] = problems.map(({ reason, message }) => ({ reason, message }))
     for (const [key, { error }] of this.#failures) if (isOf(key)) errors.push(error)
+    for (const [key, error] of this.#shapeErrors) if (isOf(key)) errors.push(error)
     for (const [key, told] of this.#conditions) if (isOf(key)) conditions.push(...told)
     const known = this.model.service(service) !== undefined
     if (!known && errors.length === 0) return { state: 'unknown', errors, conditions }
@@ -287,6 +302,7 @@ export class Reconciler {
   async close(): Promise<void> {
     this.#closing.abort(new Error('the reconciler was closed'))
     this.#stopWatching?.()
+    this.#stopShaping?.()
     clearInterval(this.#timer)
     clearTimeout(this.#retryTimer)
     this.#schedule.close()
@@ -314,6 +330,23 @@ export class Reconciler {
     this.#schedule.request()
   }
 
+  /** As it is to be programmed. What the shaper throws leaves it as the model has it, and is told. */
+  #shape(service: VirtualService): VirtualService {
+    if (this.#shaper === undefined) return service
+    try {
+      const shaped = this.#shaper.shape(service)
+      this.#shapeErrors.delete(service.key)
+      return shaped
+    } catch (error) {
+      this.#shapeErrors.set(service.key, error as Error)
+      return service
+    }
+  }
+
+  *#shapeAll(services: Iterable<VirtualService>): Generator<VirtualService> {
+    for (const service of services) yield this.#shape(service)
+  }
+
   /** What is under way. */
   #current: Promise<void> | undefined
 
@@ -335,7 +368,7 @@ export class Reconciler {
     const { signal } = this.#closing
     try {
       if (isPass) {
-        const services = this.model.virtualServices()
+        const services = this.#shapeAll(this.model.virtualServices())
         this.#settle(await this.dataplane.synchronize(services, { signal, keepUnknown }), sent, true)
         this.#counts.passes++
         this.#keepsUnknown = keepUnknown
@@ -366,20 +399,28 @@ export class Reconciler {
   /** What the model has changed. */
   #take(): void {
     const { upserted, deleted } = this.model.take()
-    for (const service of upserted) this.#pending.set(service.key, service)
-    for (const key of deleted) this.#pending.set(key, undefined)
+    for (const key of deleted) {
+      this.#pending.set(key, undefined)
+      this.#shapeErrors.delete(key)
+    }
+    if (upserted.length + deleted.length > 0) this.#shaper?.change?.({ upserted, deleted })
+    for (const service of upserted) this.#pending.set(service.key, this.#shape(service))
+    for (const key of this.#reshape) this.#takeOne(key)
+    this.#reshape.clear()
+  }
+
+  /** What the model has of it now, unless that waits already. */
+  #takeOne(key: string): void {
+    if (this.#pending.has(key)) return
+    const service = this.model.virtualService(key)
+    if (service !== undefined) this.#pending.set(key, this.#shape(service))
   }
 
   /** Those whose time has come. */
   #takeRetries(): void {
     if (this.#failures.size === 0) return
     const now = performance.now()
-    const due = new Set<string>()
-    for (const [key, { dueAt }] of this.#failures) if (dueAt <= now) due.add(key)
-    if (due.size === 0) return
-    for (const service of this.model.virtualServices()) {
-      if (due.has(service.key) && !this.#pending.has(service.key)) this.#pending.set(service.key, service)
-    }
+    for (const [key, { dueAt }] of this.#failures) if (dueAt <= now) this.#takeOne(key)
   }
 
   #settle(
