@@ -273,7 +273,10 @@ t.test('clients of a service with affinity come from many addresses, and each st
   ])
   // By turns: by chance each of a few clients may be led to the same server twice.
   const turns = [a, b].map((address, slot) => [slot, [address, 8080]] as const)
-  const next = dnat({ endpoint: lookup(numgen('incremental', { modulus: 2 }), turns, endpoint4), family: 'ip' })
+  const next = dnat({
+    endpoint: lookup(numgen('incremental', { modulus: 2 }), turns, endpoint4),
+    family: 'ip',
+  })
   t.match(await reportsOf(situation(pod), byHand({ ...right, pre: [toVirtual(next)] })), [
     { wrong: /no affinity/ },
   ])

@@ -50,6 +50,8 @@ export const ofOthers = new Map([
   ['dataplane/ipvs/words.js trait', 'our own: bits of the data of a map of ours'],
   ['model/port-range.js defaultNodePorts', 'our own: where ports are picked'],
   ['model/service-state.js staleness', 'our own: an order'],
+  ['edge/announcer.js usualSchedule', 'our own: seconds after a take-over'],
+  ['health/checks/dns-wire.js recordTypes', 'of DNS: RFC 1035, 3.2.2; RFC 3596 (AAAA), RFC 2782 (SRV)'],
 ])
 
 const nfInternals = 'net/netfilter/nf_internals.h: bits that CTA_FILTER_*_FLAGS take'
