@@ -130,6 +130,8 @@ async function meddle(random: Random, nftables: Nftables): Promise<string> {
       return 'deletes prerouting'
     },
     () => {
+      // Of an empty one nothing is told.
+      if (ofSet.length === 0) return 'does nothing'
       transaction.flush('set', { ...place, name: set.name })
       return `empties ${set.name}`
     },

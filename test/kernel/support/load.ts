@@ -42,8 +42,9 @@ export async function serveLoad(host: Host) {
 export class Load {
   requests = 0
   readonly failures: Failure[] = []
-  /** Of new connections, by who answered them, since it was last emptied. */
+  /** Of new connections that were begun since `count()`, by who answered them. */
   readonly answers = new Map<string, number>()
+  #countedFrom = 0
   readonly #client: Host
   readonly #options: LoadOptions
   readonly #running: Promise<void>[] = []
@@ -56,6 +57,12 @@ export class Load {
     this.#options = options
     for (let count = 0; count < options.staying; count++) this.#running.push(this.#stay())
     for (let count = 0; count < options.fresh; count++) this.#running.push(this.#renew())
+  }
+
+  /** Counts answers anew. What was being asked before is no part of it, however long it takes. */
+  count(): void {
+    this.answers.clear()
+    this.#countedFrom = performance.now()
   }
 
   /** Every request that was begun is answered, or has failed. */
@@ -106,7 +113,7 @@ export class Load {
         const socket = await this.#connect()
         try {
           const server = await answer(socket)
-          this.answers.set(server, (this.answers.get(server) ?? 0) + 1)
+          if (began >= this.#countedFrom) this.answers.set(server, (this.answers.get(server) ?? 0) + 1)
           this.requests++
         } finally {
           socket.destroy()
