@@ -12,6 +12,8 @@ export {
   writeIPv4,
   writeIPv6,
 } from './ip.js'
+export { foldedComplement, pseudoHeaderSum, sum16 } from './checksum.js'
+export { formatMac, parseMac } from './mac.js'
 export { ipProtocols } from './protocols.js'
 export {
   lengthOfDotted,

@@ -1,6 +1,12 @@
 /** Frames that tell a network where an address is now. Pure. */
-import { familyOf, parseAddress } from '../address/index.js'
-import { foldedComplement, pseudoHeaderSum, sum16 } from './checksum.js'
+import {
+  familyOf,
+  foldedComplement,
+  parseAddress,
+  parseMac,
+  pseudoHeaderSum,
+  sum16,
+} from '../address/index.js'
 
 /** A whole Ethernet frame. */
 export interface AnnouncementFrame {
@@ -91,14 +97,9 @@ function neighbourAdvertisement(target: Uint8Array, hardware: Uint8Array, isRout
 }
 
 function ethernet(bytes: Uint8Array, to: string, from: Uint8Array, etherType: number): DataView {
-  bytes.set(hardwareBytes(to), 0)
+  bytes.set(parseMac(to)!, 0)
   bytes.set(from, 6)
   const view = new DataView(bytes.buffer)
   view.setUint16(12, etherType)
   return view
-}
-
-/** `02:00:00:00:00:01`. */
-export function hardwareBytes(text: string): Uint8Array {
-  return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16))
 }

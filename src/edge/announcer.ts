@@ -1,6 +1,7 @@
+import { parseMac } from '../address/index.js'
 import { type Netns, openPacket, readSysctl } from '../net/index.js'
 import type { Rtnetlink } from '../rtnetlink/index.js'
-import { announcementsOf, hardwareBytes } from './announcement.js'
+import { announcementsOf } from './announcement.js'
 
 /** When addresses are announced. */
 export interface AnnounceSchedule {
@@ -30,7 +31,7 @@ export async function announce(
 ): Promise<void> {
   const link = await rtnetlink.links.get(device)
   if (link.type !== 'ether' || link.address === undefined) return
-  const hardware = hardwareBytes(link.address)
+  const hardware = parseMac(link.address)!
   const isRouter = readSysctl(`net/ipv6/conf/${device}/forwarding`, { netns }) === '1'
   // Of no protocol: it receives nothing.
   const socket = openPacket({ netns, device, protocol: 0 })

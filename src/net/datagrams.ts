@@ -1,4 +1,4 @@
-import { formatAddress, parseAddress } from '../address/index.js'
+import { formatAddress, formatMac, parseAddress, parseMac } from '../address/index.js'
 import { errnoCode, isKernelError, KernelError, ValidationError } from '../errors/index.js'
 import { loadNative, type NativeDatagramSocket } from '../native.js'
 import {
@@ -281,15 +281,12 @@ function closedError(): KernelError {
 }
 
 function addressBytes(address: string): Uint8Array {
-  if (/^([\da-f]{2}:){5}[\da-f]{2}$/i.test(address)) {
-    return Uint8Array.from(address.split(':'), (part) => Number.parseInt(part, 16))
-  }
-  const bytes = parseAddress(address)
+  const bytes = parseMac(address) ?? parseAddress(address)
   if (bytes === undefined) throw new ValidationError('address', address, 'a numeric IP address, or a MAC')
   return bytes
 }
 
 function addressText(bytes: Uint8Array): string {
   if (bytes.length === 4 || bytes.length === 16) return formatAddress(bytes)
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':')
+  return formatMac(bytes)
 }

@@ -1,4 +1,4 @@
-import { formatAddress } from '../address/index.js'
+import { foldedComplement, formatAddress, sum16 } from '../address/index.js'
 import { isKernelError, KernelError } from '../errors/index.js'
 import { type Datagram, type DatagramSocket, openPingSocket, openRaw } from './datagrams.js'
 import { AF_INET6, endpoint, type SocketOptions } from './endpoints.js'
@@ -93,7 +93,7 @@ function echoRequest(v6: boolean, identifier: number, payloadBytes: number): Uin
   for (let index = headerBytes; index < message.length; index++)
     message[index] = Math.floor(Math.random() * 256)
   // The kernel sums ICMPv6 and what goes through ping sockets; here it does no harm.
-  if (!v6) view.setUint16(2, checksum(message))
+  if (!v6) view.setUint16(2, foldedComplement(sum16(message)))
   return message
 }
 
@@ -107,12 +107,4 @@ function isReplyTo(request: Uint8Array, { bytes }: Datagram, v6: boolean, isRaw:
     reply[0] === (v6 ? echo.v6.reply : echo.v4.reply) &&
     reply.subarray(from).every((byte, index) => byte === request[from + index])
   )
-}
-
-/** The Internet checksum (RFC 1071). */
-function checksum(bytes: Uint8Array): number {
-  let sum = 0
-  for (let index = 0; index < bytes.length; index += 2) sum += (bytes[index]! << 8) | (bytes[index + 1] ?? 0)
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
-  return ~sum & 0xffff
 }

@@ -1,5 +1,5 @@
 /** Payload types that only rtnetlink has. */
-import { type AddressFamily, familyOf, formatAddress, parseAddress } from '../address/index.js'
+import { type AddressFamily, familyOf, formatAddress, formatMac, parseAddress } from '../address/index.js'
 import { MalformedMessageError } from '../errors/index.js'
 import {
   type AttributeTable,
@@ -87,9 +87,7 @@ export const hardwareAddress: AttributeType<string> = {
   read(bytes, _, offset, length) {
     // MAX_ADDR_LEN (include/linux/netdevice.h).
     if (length > 32) throw new MalformedMessageError(`hardware address of ${length} bytes`, offset)
-    return Array.from(bytes.subarray(offset, offset + length), (byte) =>
-      byte.toString(16).padStart(2, '0'),
-    ).join(':')
+    return formatMac(bytes.subarray(offset, offset + length))
   },
 }
 

@@ -1,10 +1,9 @@
 /** Frames that announce addresses, byte by byte. */
 import t from 'tap'
-import { parseAddress } from '../../src/address/index.js'
-import { announcementsOf, hardwareBytes } from '../../src/edge/announcement.js'
-import { foldedComplement, pseudoHeaderSum, sum16 } from '../../src/edge/checksum.js'
+import { foldedComplement, parseAddress, parseMac, pseudoHeaderSum, sum16 } from '../../src/address/index.js'
+import { announcementsOf } from '../../src/edge/announcement.js'
 
-const hardware = hardwareBytes('02:00:00:00:00:07')
+const hardware = parseMac('02:00:00:00:00:07')!
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 t.test('gratuitous ARP, as a request and as a reply', (t) => {

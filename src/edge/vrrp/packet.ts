@@ -2,8 +2,14 @@
  * Advertisements of VRRP, version 3: text ↔ bytes. Pure. RFC 5798, section 5; RFC 9568 (its successor) has the same layout.
  * Version 2 (RFC 3768) is told apart and refused.
  */
-import { type AddressFamily, formatAddress, parseAddress } from '../../address/index.js'
-import { foldedComplement, pseudoHeaderSum, sum16 } from '../checksum.js'
+import {
+  type AddressFamily,
+  foldedComplement,
+  formatAddress,
+  parseAddress,
+  pseudoHeaderSum,
+  sum16,
+} from '../../address/index.js'
 
 /** Protocol number of VRRP (RFC 5798, 5.1.1.4). */
 export const vrrpProtocol = 112
