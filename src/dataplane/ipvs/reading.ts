@@ -1,5 +1,5 @@
 /** What there is in the kernel of ours, as items; and what is somebody else's. */
-import { type AddressFamily, formatAddress, ipProtocols } from '../../address/index.js'
+import type { AddressFamily } from '../../address/index.js'
 import { isKernelError, UnsupportedError } from '../../errors/index.js'
 import type { Ipvs, ServiceEntry, ServiceKey } from '../../ipvs/index.js'
 import { destinationInputOf, keyOf, serviceId, serviceInputOf } from '../../ipvs/input.js'
@@ -7,7 +7,7 @@ import type { Element, Nftables } from '../../nftables/index.js'
 import type { Settings } from './settings.js'
 import type { Rtnetlink } from '../../rtnetlink/index.js'
 import { type InterfaceState, readInterface } from './interface.js'
-import { readHostNumber } from '../ruleset/sets.js'
+import { readAddress, readHostNumber, readPort, readProtocol } from '../ruleset/sets.js'
 import { learnerChain, learnersMap, secondsOfBits } from './affinity.js'
 import { hexOf, type Item, nameOf } from './items.js'
 import { families, type FamilyWords } from '../ruleset/words.js'
@@ -173,19 +173,15 @@ async function elementsOf(nftables: Nftables, table: string, name: string): Prom
   }
 }
 
-const protocols = new Map(
-  (['tcp', 'udp', 'sctp'] as const).map((name) => [ipProtocols[name] as number, name]),
-)
-
 /** Undefined for what cannot have been written here. */
 export function claimOf(
-  { family, addressBytes }: FamilyWords,
+  words: FamilyWords,
   key: Uint8Array,
   data: Uint8Array | undefined,
 ): Claim | undefined {
-  const protocol = protocols.get(key[addressBytes] ?? 0)
+  const { family, addressBytes } = words
+  const protocol = readProtocol(key[addressBytes])
   if (key.length !== addressBytes + 8 || data?.length !== 12 || protocol === undefined) return undefined
-  const port = key[addressBytes + 4]! * 256 + key[addressBytes + 5]!
-  const address = formatAddress(key.slice(0, addressBytes))
+  const [address, port] = [readAddress(words, key), readPort(key, addressBytes + 4)]
   return { family, key: { protocol, address, port }, ...readServiceData(data) }
 }

@@ -2,9 +2,9 @@
  * What an earlier process has made and nobody of this one has spoken of. A virtual service is spoken of as soon as somebody
  * has its number: what nobody wants of it is to go then. Pure.
  */
-import { canonicalAddress, formatAddress } from '../../address/index.js'
+import { canonicalAddress } from '../../address/index.js'
 import { serviceId } from '../../ipvs/input.js'
-import { readHostNumber } from '../ruleset/sets.js'
+import { readAddress, readHostNumber } from '../ruleset/sets.js'
 import type { FamilyWords } from '../ruleset/words.js'
 import { secondsOfBits } from './affinity.js'
 import type { EntryItem, Item } from './items.js'
@@ -71,8 +71,8 @@ export function sparedIn(items: ReadonlyMap<string, Item>, spoken: Spoken): Read
     if (item.kind === 'learner') return seconds.has(item.seconds)
     return item.kind === 'address' && addresses.has(plain(item.address))
   })
-  ofEntries((kind, { addressBytes }, { element: { key } }) => {
-    const address = (): string => formatAddress(key!.subarray(0, addressBytes))
+  ofEntries((kind, words, { element: { key } }) => {
+    const address = (): string => readAddress(words, key!)
     if (kind === 'sources') return marks.has(readHostNumber(key!, 0))
     return kind === 'hairpins' ? servers.has(address()) : kind === 'addresses' && addresses.has(address())
   })

@@ -1,17 +1,21 @@
 /** What the kernel's table says of services: the reverse of what is programmed. */
-import { formatAddress, ipProtocols } from '../../address/index.js'
-import type { Frontend, ServiceProtocol } from '../../model/index.js'
+import type { Frontend } from '../../model/index.js'
 import type { Element } from '../../nftables/index.js'
 import type { ProgrammedServer, ProgrammedService } from '../dataplane.js'
 import { keyOf } from '../ruleset/changes.js'
-import { profilesMap, readFrontend, readHostNumber, setNames } from '../ruleset/sets.js'
+import {
+  profilesMap,
+  readAddress,
+  readEndpoint,
+  readFrontend,
+  readHostNumber,
+  readPort,
+  readProtocol,
+  setNames,
+} from '../ruleset/sets.js'
 import { families, type FamilyWords } from '../ruleset/words.js'
 import type { KernelTable } from './kernel.js'
 import { localSlots, profileOfName } from './profiles.js'
-
-export const protocolNames: ReadonlyMap<number, ServiceProtocol> = new Map<number, ServiceProtocol>(
-  (['tcp', 'udp', 'sctp'] as const).map((name) => [ipProtocols[name], name]),
-)
 
 /** In the order of their ids. */
 export function servicesIn(kernel: KernelTable): ProgrammedService[] {
@@ -44,7 +48,7 @@ function servicesOf(
     found.set(id, {
       frontends: [frontend],
       family: words.family,
-      protocol: protocolNames.get(protocolNumber) ?? 'tcp',
+      protocol: readProtocol(protocolNumber) ?? 'tcp',
       cluster: slots.get(id)?.cluster ?? [],
       local: slots.get(id)?.local ?? [],
       ...(affinitySeconds === undefined ? {} : { affinitySeconds }),
@@ -55,22 +59,18 @@ function servicesOf(
     const address = key.subarray(0, words.addressBytes)
     const kind = clusterAddresses.has(keyOf({ key: address })) ? 'cluster' : 'external'
     const at = words.addressBytes
-    add(data, key[at]!, { kind, address: formatAddress(address), port: portAt(key, at + 4) })
+    add(data, key[at]!, { kind, address: readAddress(words, key), port: readPort(key, at + 4) })
   }
   for (const { key, data } of elementsOf(names.nodePorts)) {
     if (key === undefined || !(data instanceof Uint8Array)) continue
-    add(data, key[0]!, { kind: 'node-port', port: portAt(key, 4) })
+    add(data, key[0]!, { kind: 'node-port', port: readPort(key, 4) })
   }
   return [...found].sort(([one], [other]) => one - other).map(([, service]) => service)
 }
 
-export function portAt(bytes: Uint8Array, offset: number): number {
-  return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0)
-}
-
 /** Servers with how many slots each has. */
 function slotsById(
-  { addressBytes }: FamilyWords,
+  words: FamilyWords,
   elements: readonly Element[],
 ): Map<
   number,
@@ -88,8 +88,7 @@ function slotsById(
     const known = pool.get(name)
     if (known !== undefined) known.weight++
     else {
-      const address = formatAddress(data.subarray(0, addressBytes))
-      pool.set(name, { address, port: portAt(data, addressBytes), weight: 1 })
+      pool.set(name, { ...readEndpoint(words, data), weight: 1 })
     }
   }
   return new Map(

@@ -6,12 +6,20 @@ import { formatAddress } from '../../address/index.js'
 import type { Frontend, RealServer } from '../../model/index.js'
 import type { Element } from '../../nftables/index.js'
 import { bytesOf, numberOf } from '../../nftables/numbers.js'
-import { profilesMap, readFrontend, readHostNumber, setNames } from '../ruleset/sets.js'
+import {
+  profilesMap,
+  readAddress,
+  readEndpoint,
+  readFrontend,
+  readHostNumber,
+  readPort,
+  readProtocol,
+  setNames,
+} from '../ruleset/sets.js'
 import { families, type FamilyWords } from '../ruleset/words.js'
 import type { KernelTable } from './kernel.js'
 import { localSlots, type Profile, profileOfName } from './profiles.js'
 import type { Programmed } from './programmed.js'
-import { portAt, protocolNames } from './read.js'
 
 /** Whoever has no frontend is reached by nobody, and is none. */
 export function sparedIn(kernel: KernelTable, numberOfProfile: (profile: Profile) => number): Programmed[] {
@@ -64,7 +72,7 @@ class Reader {
       (kernel.elements.get(set) ?? []).flatMap((element) =>
         element.key === undefined ? [] : [{ key: element.key, element }],
       )
-    this.#own = new Set(of(names.hairpin).map(({ key }) => formatAddress(key.subarray(0, addressBytes))))
+    this.#own = new Set(of(names.hairpin).map(({ key }) => readAddress(words, key)))
     const add = (data: Element['data'], protocol: number, frontend: (profile: Profile) => Frontend): void => {
       if (!(data instanceof Uint8Array)) return
       const { id, profile: number } = readFrontend(data)
@@ -76,11 +84,11 @@ class Reader {
       this.services.set(id, found)
     }
     for (const { key, element } of of(names.services)) {
-      const [address, port] = [formatAddress(key.subarray(0, addressBytes)), portAt(key, addressBytes + 4)]
+      const [address, port] = [readAddress(words, key), readPort(key, addressBytes + 4)]
       add(element.data, key[addressBytes]!, (profile) => ({ kind: kindOf(profile), address, port }))
     }
     for (const { key, element } of of(names.nodePorts)) {
-      add(element.data, key[0]!, () => ({ kind: 'node-port', port: portAt(key, 4) }))
+      add(element.data, key[0]!, () => ({ kind: 'node-port', port: readPort(key, 4) }))
     }
     const inOrder = of(names.backends).sort(
       (one, other) => readHostNumber(one.key, 4) - readHostNumber(other.key, 4),
@@ -123,7 +131,7 @@ class Reader {
         key: name,
         service: name,
         family,
-        protocol: protocolNames.get(protocol) ?? 'tcp',
+        protocol: readProtocol(protocol) ?? 'tcp',
         frontends,
         servers: {
           cluster: distinct([...cluster, ...(this.#endpoints.get(id) ?? [])]),
@@ -147,9 +155,8 @@ class Reader {
 
   /** `address . port` in bytes. */
   #server(bytes: Uint8Array, at: number): RealServer {
-    const { addressBytes } = this.#words
-    const address = formatAddress(bytes.subarray(at, at + addressBytes))
-    return { address, port: portAt(bytes, at + addressBytes), weight: 1, isLocal: this.#own.has(address) }
+    const { address, port } = readEndpoint(this.#words, bytes, at)
+    return { address, port, weight: 1, isLocal: this.#own.has(address) }
   }
 }
 

@@ -3,14 +3,13 @@
  * their flows were. Flows can only be deleted after the transaction, for until then new ones are made; and who ends in between
  * leaves to the next process what nothing else in the table would tell it.
  */
-import { type AddressFamily, formatAddress } from '../../address/index.js'
+import type { AddressFamily } from '../../address/index.js'
 import type { Transaction } from '../../nftables/index.js'
 import { keyOf } from '../ruleset/changes.js'
-import { ElementBytes, setNames, type TableName } from '../ruleset/sets.js'
+import { ElementBytes, readEndpoint, setNames, type TableName } from '../ruleset/sets.js'
 import { families } from '../ruleset/words.js'
 import type { Endpoint, StaleFlows } from '../stale-flows.js'
 import type { KernelTable } from './kernel.js'
-import { portAt } from './read.js'
 
 /** Those that stand there already are left out. @returns whether there are any */
 export function addMarks(
@@ -39,11 +38,9 @@ export function marksIn(
   kernel: KernelTable,
 ): { readonly family: AddressFamily; readonly endpoint: Endpoint }[] {
   return families.flatMap((words) => {
-    const { family, addressBytes } = words
     return (kernel.elements.get(setNames(words).staleFlows) ?? []).flatMap(({ key }) => {
       if (key === undefined) return []
-      const address = formatAddress(key.subarray(0, addressBytes))
-      return { family, endpoint: { address, port: portAt(key, addressBytes) } }
+      return { family: words.family, endpoint: readEndpoint(words, key) }
     })
   })
 }

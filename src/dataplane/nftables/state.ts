@@ -12,13 +12,14 @@ import {
   ElementBytes,
   prefixElements,
   profilesMap,
+  readEndpoint,
   readFrontend,
   readHostNumber,
   setNames,
   type TableName,
 } from '../ruleset/sets.js'
-import { families, type FamilyWords, hostNumber, wordsOf } from '../ruleset/words.js'
-import { type AddressFamily, formatAddress } from '../../address/index.js'
+import { families, hostNumber, wordsOf } from '../ruleset/words.js'
+import type { AddressFamily } from '../../address/index.js'
 import { baseChains } from './base.js'
 import type { KernelTable } from './kernel.js'
 import { ProfileNumbers } from './profile-numbers.js'
@@ -606,14 +607,9 @@ class KnownServices {
       if (id === undefined || this.#taken.has(id)) continue
       this.#taken.add(id)
       const serversIn = (slots: ReadonlyMap<number, readonly Uint8Array[]>): RealServer[] =>
-        slots.get(id)?.map((data) => serverOf(words, data)) ?? []
+        slots.get(id)?.map((data) => ({ ...readEndpoint(words, data), weight: 1 })) ?? []
       return { id, cluster: serversIn(this.#slots), local: serversIn(this.#localSlots) }
     }
     return undefined
   }
-}
-
-function serverOf({ addressBytes }: FamilyWords, data: Uint8Array): RealServer {
-  const port = ((data[addressBytes] ?? 0) << 8) | (data[addressBytes + 1] ?? 0)
-  return { address: formatAddress(data.subarray(0, addressBytes)), port, weight: 1 }
 }

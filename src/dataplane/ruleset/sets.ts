@@ -3,7 +3,14 @@
  * with a verdict would have the kernel walk all of them (nf_tables_api.c, nft_chain_validate), data costs the same however
  * many there are.
  */
-import { ipProtocols, parseAddress, parsePrefix, writeIPv4, writeIPv6 } from '../../address/index.js'
+import {
+  formatAddress,
+  ipProtocols,
+  parseAddress,
+  parsePrefix,
+  writeIPv4,
+  writeIPv6,
+} from '../../address/index.js'
 import { hostIsLittleEndian } from '../../netlink/constants.js'
 import type { DataType } from '../../nftables/builder/datatypes.js'
 import {
@@ -188,6 +195,26 @@ function nodePortBytes(protocol: ServiceProtocol, port: number): Uint8Array {
   bytes[4] = port >> 8
   bytes[5] = port & 0xff
   return bytes
+}
+
+/** What `ElementBytes` writes, read again. */
+export function readAddress({ addressBytes }: FamilyWords, bytes: Uint8Array, offset = 0): string {
+  return formatAddress(bytes.subarray(offset, offset + addressBytes))
+}
+export function readPort(bytes: Uint8Array, offset: number): number {
+  return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0)
+}
+/** `address . port`. */
+export function readEndpoint(
+  words: FamilyWords,
+  bytes: Uint8Array,
+  offset = 0,
+): { readonly address: string; readonly port: number } {
+  return { address: readAddress(words, bytes, offset), port: readPort(bytes, offset + words.addressBytes) }
+}
+/** By its number; undefined for one that services do not have. */
+export function readProtocol(number: number | undefined): ServiceProtocol | undefined {
+  return (['tcp', 'udp', 'sctp'] as const).find((name) => ipProtocols[name] === number)
 }
 
 /**
