@@ -1,4 +1,5 @@
 /** Keeps a dataplane at what is desired: takes objects, makes the least change, and goes on until it is so. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Applied, Dataplane } from '../dataplane/dataplane.js'
 import { ValidationError } from '../errors/index.js'
 import {
@@ -87,6 +88,8 @@ export class Reconciler {
   /** Keys of those that the shaper says something else of now. */
   readonly #reshape = new Set<string>()
   readonly #shapeErrors = new Map<string, Error>()
+  /** What the shaper said last. */
+  readonly #shaped = new Map<string, VirtualService>()
   #timer: NodeJS.Timeout | undefined
   #retryTimer: NodeJS.Timeout | undefined
   #isStarted = false
@@ -336,9 +339,11 @@ export class Reconciler {
     try {
       const shaped = this.#shaper.shape(service)
       this.#shapeErrors.delete(service.key)
+      this.#shaped.set(service.key, shaped)
       return shaped
     } catch (error) {
       this.#shapeErrors.set(service.key, error as Error)
+      this.#shaped.delete(service.key)
       return service
     }
   }
@@ -402,11 +407,20 @@ export class Reconciler {
     for (const key of deleted) {
       this.#pending.set(key, undefined)
       this.#shapeErrors.delete(key)
+      this.#shaped.delete(key)
     }
     if (upserted.length + deleted.length > 0) this.#shaper?.change?.({ upserted, deleted })
     for (const service of upserted) this.#pending.set(service.key, this.#shape(service))
-    for (const key of this.#reshape) this.#takeOne(key)
+    for (const key of this.#reshape) this.#takeShape(key)
     this.#reshape.clear()
+  }
+
+  /** A shaper tells more often than it has something new to say: of every service that comes, for one. */
+  #takeShape(key: string): void {
+    const before = this.#shaped.get(key)
+    if (this.#pending.has(key)) return
+    this.#takeOne(key)
+    if (before !== undefined && isDeepStrictEqual(before, this.#pending.get(key))) this.#pending.delete(key)
   }
 
   /** What the model has of it now, unless that waits already. */

@@ -170,10 +170,15 @@ t.test('services come and go with their checks, and a wrong check is told', asyn
     ports: [{ port, targetPort: 9090 }],
     servers: [{ address: hosts.a.address, port: 9090 }],
   })
+  // Of the service that is there already everything was told.
+  await until('it is watched', () => monitor.health(key)!.servers.every(({ verdict }) => verdict === 'up'))
+  await reconciler.settled()
+  const { applies } = reconciler.counts
   reconciler.upsert(service('unchecked', 81))
   reconciler.upsert(service('wrong', 82))
   reconciler.upsert(service('checked', 83))
   await reconciler.settled()
+  t.equal(reconciler.counts.applies, applies + 1, 'what a shaper says once more is no change')
   t.equal(monitor.keys().length, 2)
   t.same(reconciler.status({ name: 'unchecked' }), { state: 'programmed', errors: [], conditions: [] })
   const { state, errors } = reconciler.status({ name: 'wrong' })
