@@ -7,7 +7,7 @@ import path from 'node:path'
 import { importsOf, resolveRelative } from './imports.mjs'
 
 const pure = ['errors', 'address', 'json']
-const ground = [...pure, 'slices', 'processes', 'net', 'netlink']
+const ground = [...pure, 'slices', 'event-queue', 'processes', 'net', 'netlink']
 const family = [...ground, 'genetlink', 'nfnetlink']
 const families = ['ipvs', 'nftables', 'rtnetlink', 'conntrack', 'sockdiag']
 
@@ -17,11 +17,12 @@ const mayImport = {
   address: ['errors'],
   json: [],
   slices: [],
+  'event-queue': [],
   processes: ['slices'],
   model: pure,
   native: ['errors'],
   net: [...pure, 'native'],
-  netlink: [...pure, 'slices', 'native', 'net'],
+  netlink: [...pure, 'slices', 'event-queue', 'native', 'net'],
   genetlink: ground,
   nfnetlink: ground,
   ipvs: family,

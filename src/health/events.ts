@@ -1,4 +1,5 @@
 /** What is told of health: every change, with its reason. */
+import { EventQueue } from '../event-queue.js'
 
 /** What happened. */
 export type HealthEventKind =
@@ -53,12 +54,7 @@ const mostWaiting = 10_000
 
 /** Those who read events, each at its own pace. */
 export class EventQueues {
-  readonly #readers = new Set<Reader>()
-
-  /** Whether anybody would read it. */
-  get hasReaders(): boolean {
-    return this.#readers.size > 0
-  }
+  readonly #readers = new Set<EventQueue<HealthEvent | EventsLost>>()
 
   push(event: HealthEvent): void {
     for (const reader of this.#readers) reader.push(event)
@@ -66,82 +62,17 @@ export class EventQueues {
 
   /** Nothing comes any more: what waits is read first. */
   end(): void {
-    for (const reader of this.#readers) reader.finish()
-    this.#readers.clear()
+    for (const reader of [...this.#readers]) reader.end()
   }
 
+  /** @throws what the signal says, if it is aborted already */
   open(signal: AbortSignal | undefined): AsyncIterableIterator<HealthEvent | EventsLost> {
-    signal?.throwIfAborted()
-    const reader = new Reader(() => this.#readers.delete(reader), signal)
+    const reader = new EventQueue<HealthEvent | EventsLost>({
+      signal,
+      ended: () => this.#readers.delete(reader),
+      bound: { most: mostWaiting, instead: () => ({ event: 'resynchronise' }) },
+    })
     this.#readers.add(reader)
     return reader
-  }
-}
-
-type Result = IteratorResult<HealthEvent | EventsLost>
-
-class Reader implements AsyncIterableIterator<HealthEvent | EventsLost> {
-  readonly #queue: (HealthEvent | EventsLost)[] = []
-  readonly #waiting: {
-    readonly resolve: (result: Result) => void
-    readonly reject: (error: unknown) => void
-  }[] = []
-  readonly #leave: () => void
-  readonly #signal: AbortSignal | undefined
-  #isOver = false
-  #isAborted = false
-
-  constructor(leave: () => void, signal: AbortSignal | undefined) {
-    this.#leave = leave
-    this.#signal = signal
-    signal?.addEventListener('abort', this.#abort, { once: true })
-  }
-
-  push(event: HealthEvent): void {
-    const next = this.#waiting.shift()
-    if (next !== undefined) return next.resolve({ value: event, done: false })
-    if (this.#queue.length >= mostWaiting) {
-      this.#queue.length = 0
-      this.#queue.push({ event: 'resynchronise' })
-    }
-    this.#queue.push(event)
-  }
-
-  finish(): void {
-    this.#isOver = true
-    this.#signal?.removeEventListener('abort', this.#abort)
-    for (const { resolve } of this.#waiting.splice(0)) resolve({ value: undefined, done: true })
-  }
-
-  next(): Promise<Result> {
-    const value = this.#queue.shift()
-    if (value !== undefined) return Promise.resolve({ value, done: false })
-    if (this.#isAborted) {
-      this.#isAborted = false
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is whatever it is
-      return Promise.reject(this.#signal?.reason)
-    }
-    if (this.#isOver) return Promise.resolve({ value: undefined, done: true })
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
-  }
-
-  return(): Promise<Result> {
-    this.#leave()
-    this.finish()
-    this.#queue.length = 0
-    return Promise.resolve({ value: undefined, done: true })
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this
-  }
-
-  readonly #abort = (): void => {
-    const waiting = this.#waiting.splice(0)
-    // Told once: to who waits, or else to who asks next.
-    this.#isAborted = waiting.length === 0
-    this.#leave()
-    this.finish()
-    for (const { reject } of waiting) reject(this.#signal?.reason)
   }
 }
