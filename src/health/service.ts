@@ -181,10 +181,10 @@ export class WatchedService {
     for (const [endpoint, watched] of this.#byEndpoint)
       if (!seen.has(endpoint)) this.#remove(endpoint, watched)
     const now = performance.now()
-    this.#placements = compiled.map(({ endpoint }) => {
-      const at = this.#servers.indexOf(this.#byEndpoint.get(endpoint)!)
-      return at === -1 ? newcomer : this.#placements[at]!
-    })
+    const placed = new Map(
+      this.#servers.map(({ server }, index) => [endpointOf(server), this.#placements[index]!]),
+    )
+    this.#placements = compiled.map(({ endpoint }) => placed.get(endpoint) ?? newcomer)
     this.#servers = compiled.map(({ server, endpoint, start }) => {
       let watched = this.#byEndpoint.get(endpoint)
       if (watched === undefined) {
