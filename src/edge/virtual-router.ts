@@ -4,6 +4,7 @@ import type { Netns } from '../net/index.js'
 import { Rtnetlink } from '../rtnetlink/index.js'
 import { VirtualAddresses } from './addresses.js'
 import { announce, Announcer, type AnnounceSchedule } from './announcer.js'
+import { followHost, Repeatable, retryMilliseconds } from './host-events.js'
 import type { Leader } from './leader.js'
 import { VrrpLeader } from './vrrp/leader.js'
 import type { VrrpOptions } from './vrrp/options.js'
@@ -43,8 +44,6 @@ export interface VirtualRouterStatus {
   readonly error?: Error | undefined
 }
 
-const retryMilliseconds = 1000
-
 /**
  * Addresses that are on this host's interface while it is master, and are announced when it becomes master. On an orderly stop the
  * others hear of it first, then the addresses go, and nothing else changes. What a killed process has left is taken off at the start,
@@ -59,8 +58,8 @@ export class VirtualRouter {
   readonly #announcer: Announcer | undefined
   readonly #closing = new AbortController()
   #unsubscribe: (() => void) | undefined
-  #applying: Promise<void> | undefined
-  #appliesAgain = false
+  /** Makes it as the leader has it. */
+  readonly #apply = new Repeatable(() => this.#applyOnce(this.leader.isLeader))
   #hasAddresses = false
   #foreign: readonly string[] = []
   #error: Error | undefined
@@ -109,8 +108,8 @@ export class VirtualRouter {
       throw error
     }
     const router = new VirtualRouter(options, leader, addresses, rtnetlink)
-    router.#unsubscribe = leader.subscribe(() => router.#apply())
-    void router.#follow()
+    router.#unsubscribe = leader.subscribe(() => router.#apply.run())
+    router.#follow()
     return router
   }
 
@@ -134,7 +133,7 @@ export class VirtualRouter {
     this.#unsubscribe?.()
     this.#closing.abort(new Error('the virtual router is closed'))
     clearTimeout(this.#retry)
-    await this.#applying
+    await this.#apply.running
     await this.#announcer?.stop()
     try {
       await this.#addresses.close()
@@ -147,22 +146,6 @@ export class VirtualRouter {
   /** As `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  /** Makes it so, one after the other, until it is as the leader has it. */
-  #apply(): Promise<void> {
-    this.#appliesAgain = true
-    this.#applying ??= (async () => {
-      try {
-        while (this.#appliesAgain) {
-          this.#appliesAgain = false
-          await this.#applyOnce(this.leader.isLeader)
-        }
-      } finally {
-        this.#applying = undefined
-      }
-    })()
-    return this.#applying
   }
 
   async #applyOnce(isLeader: boolean): Promise<void> {
@@ -184,7 +167,7 @@ export class VirtualRouter {
     } catch (error) {
       this.#fail(error as Error)
       if (this.#closing.signal.aborted) return
-      this.#retry = setTimeout(() => void this.#apply(), retryMilliseconds)
+      this.#retry = setTimeout(() => void this.#apply.run(), retryMilliseconds)
     }
   }
 
@@ -194,24 +177,21 @@ export class VirtualRouter {
   }
 
   /** Addresses that somebody takes off while they are to be there come back. */
-  async #follow(): Promise<void> {
-    const { signal } = this.#closing
-    while (!signal.aborted) {
-      try {
-        for await (const event of this.#rtnetlink.events({ what: ['address'], signal })) {
-          const isOurs =
-            event.event === 'resynchronise' ||
-            (event.event === 'gone' &&
-              event.kind === 'address' &&
-              this.#addresses.addresses.includes(event.object.address))
-          if (isOurs && this.#hasAddresses && this.leader.isLeader) await this.#apply()
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        this.#fail(error as Error)
-        await new Promise((resolve) => setTimeout(resolve, retryMilliseconds))
-      }
-    }
+  #follow(): void {
+    const following = { what: ['address'] as const, signal: this.#closing.signal }
+    void followHost(
+      this.#rtnetlink,
+      following,
+      async (event) => {
+        const isOurs =
+          event.event === 'resynchronise' ||
+          (event.event === 'gone' &&
+            event.kind === 'address' &&
+            this.#addresses.addresses.includes(event.object.address))
+        if (isOurs && this.#hasAddresses && this.leader.isLeader) await this.#apply.run()
+      },
+      (error) => this.#fail(error),
+    )
   }
 }
 

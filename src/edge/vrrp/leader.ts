@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { parseAddress } from '../../address/index.js'
 import { isKernelError } from '../../errors/index.js'
 import { Rtnetlink, type RtnetlinkEvent } from '../../rtnetlink/index.js'
+import { followHost, Repeatable, retryMilliseconds } from '../host-events.js'
 import { type Leader, type LeaderListener, LeaderListeners } from '../leader.js'
 import { initialState, nextAt, step, type VrrpEvent, type VrrpState } from './machine.js'
 import { checkVrrpOptions, effectivePriority, type VrrpOptions, type VrrpSettings } from './options.js'
@@ -34,8 +35,6 @@ export interface VrrpStatus {
 }
 
 const longestTimeout = 2 ** 31 - 1
-/** After a failure that nobody tells the end of. */
-const retryMilliseconds = 1000
 
 /**
  * A virtual router by VRRP, version 3 (RFC 5798; RFC 9568): of the hosts that are given the same identifier and addresses one is
@@ -57,9 +56,7 @@ export class VrrpLeader implements Leader {
   readonly #healthTimer: NodeJS.Timeout | undefined
   #isFaulty = false
   #hasResigned = false
-  /** Looks at the surroundings one after the other. */
-  #looking: Promise<void> | undefined
-  #looksAgain = false
+  readonly #look = new Repeatable(() => this.#lookOnce())
   #why = 'another router is master'
   #heard: { readonly source: string; readonly priority: number } | undefined
   #counts = { sent: 0, received: 0, sendFailures: 0 }
@@ -86,9 +83,9 @@ export class VrrpLeader implements Leader {
     const rtnetlink = await Rtnetlink.open({ netns: settings.netns })
     const leader = new VrrpLeader(settings, rtnetlink)
     try {
-      void leader.#follow()
+      leader.#follow()
       leader.checkHealth()
-      await leader.#look()
+      await leader.#look.run()
     } catch (error) {
       await leader.close()
       throw error
@@ -157,7 +154,7 @@ export class VrrpLeader implements Leader {
     this.#socket?.close()
     this.#socket = undefined
     await this.#listeners.settled()
-    await this.#looking?.catch(() => undefined)
+    await this.#look.running?.catch(() => undefined)
     this.#rtnetlink.close()
   }
 
@@ -225,18 +222,11 @@ export class VrrpLeader implements Leader {
   }
 
   /** Links and addresses that change. */
-  async #follow(): Promise<void> {
-    const { signal } = this.#closing
-    while (!signal.aborted) {
-      try {
-        for await (const event of this.#rtnetlink.events({ what: ['link', 'address'], signal })) {
-          if (this.#concerns(event)) await this.#look()
-        }
-      } catch {
-        if (signal.aborted) return
-        await new Promise((resolve) => (this.#retry = setTimeout(resolve, retryMilliseconds)))
-      }
-    }
+  #follow(): void {
+    const following = { what: ['link', 'address'] as const, signal: this.#closing.signal }
+    void followHost(this.#rtnetlink, following, async (event) => {
+      if (this.#concerns(event)) await this.#look.run()
+    })
   }
 
   #concerns(event: RtnetlinkEvent): boolean {
@@ -247,22 +237,8 @@ export class VrrpLeader implements Leader {
     return event.kind === 'address' && event.object.device === index
   }
 
-  async #look(): Promise<void> {
-    this.#looksAgain = true
-    this.#looking ??= (async () => {
-      try {
-        while (this.#looksAgain && !this.#closing.signal.aborted) {
-          this.#looksAgain = false
-          await this.#lookOnce()
-        }
-      } finally {
-        this.#looking = undefined
-      }
-    })()
-    await this.#looking
-  }
-
   async #lookOnce(): Promise<void> {
+    if (this.#closing.signal.aborted) return
     const { device, addresses, peers, sourceAddress, family } = this.#settings
     const before = this.#surroundings
     const wish = { family, sourceAddress, peers, excluded: new Set(addresses) }
@@ -305,7 +281,7 @@ export class VrrpLeader implements Leader {
         this.#socket = undefined
         this.#adjust('its socket has failed')
         // The interface may well be there: nothing else would tell.
-        this.#retry = setTimeout(() => void this.#look().catch(() => undefined), retryMilliseconds)
+        this.#retry = setTimeout(() => void this.#look.run().catch(() => undefined), retryMilliseconds)
       },
     })
   }
