@@ -4,7 +4,7 @@ import { Drainer } from '../../src/dataplane/ipvs/drainer.js'
 import type { Ipvs } from '../../src/ipvs/index.js'
 import { changesOf, countOf, linesOf } from '../../src/dataplane/ipvs/changes.js'
 import { describe, type Surroundings } from '../../src/dataplane/ipvs/describe.js'
-import { type Item, itemsOf, nameOf } from '../../src/dataplane/ipvs/items.js'
+import { destinationsOf, entryItem, type Item, itemsOf } from '../../src/dataplane/ipvs/items.js'
 import { Numbers } from '../../src/dataplane/ipvs/numbers.js'
 import { sparedIn } from '../../src/dataplane/ipvs/spared.js'
 import { formatRecord, parseRecord, sysctlChanges } from '../../src/dataplane/ipvs/sysctls.js'
@@ -192,9 +192,9 @@ t.test('a change touches what it changes, whoever shares it', (t) => {
 
 t.test('items are told apart by their names', (t) => {
   const key = Uint8Array.of(1, 2)
-  const entry = { kind: 'entry', set: 'x', element: { key, keyEnd: Uint8Array.of(1, 3) } } as const
-  t.equal(nameOf(entry), 'entry x 0102-0103')
-  t.equal(nameOf({ ...entry, element: { key, keyEnd: key } }), nameOf({ ...entry, element: { key } }))
+  const entry = entryItem('x', { key, keyEnd: Uint8Array.of(1, 3) })
+  t.equal(entry.name, 'entry x 0102-0103')
+  t.equal(entryItem('x', { key, keyEnd: key }).name, entryItem('x', { key }).name)
   t.equal(itemsOf([entry, entry]).size, 1)
   t.end()
 })
@@ -267,7 +267,7 @@ t.test('who takes servers out one after the other does not put off that they go'
   const deadline = performance.now() + 5000
   for (let port = 1; looks === 0 && performance.now() < deadline; port++) {
     const destination = { address: '10.0.0.2', port: (port % 1000) + 1, weight: 0 }
-    drainer.add([{ kind: 'destination', service, destination, drains: true }])
+    drainer.add([destinationsOf(service, true)(destination)])
     await new Promise((resolve) => setImmediate(resolve))
   }
   t.equal(looks, 1)

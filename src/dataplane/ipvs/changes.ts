@@ -2,7 +2,7 @@
 import { learnerChain } from './affinity.js'
 import { serviceId } from '../../ipvs/input.js'
 import type { IpvsOperation } from '../../ipvs/index.js'
-import { type DestinationItem, type EntryItem, type Item, nameOf, valueOf } from './items.js'
+import { type DestinationItem, type EntryItem, isSame, type Item, serviceItem, valueOf } from './items.js'
 
 /**
  * In the order in which it is done. Claims and whatever lets packets in come before IPVS's entries, and go after them:
@@ -60,10 +60,10 @@ export function changesOf(differences: Iterable<Difference>): Changes {
       else if (present.kind === 'learner') removeLearners.push(present.seconds)
       else if (present.kind === 'destination') removed.push(present)
       else {
-        deleted.add(serviceId(present.service))
+        deleted.add(present.serviceId)
         deleteServices.push({ operation: 'deleteService', service: present.service })
       }
-    } else if (isNew || valueOf(wanted) !== valueOf(present)) {
+    } else if (isNew || !isSame(wanted, present)) {
       if (wanted.kind === 'entry') (isNew ? addEntries : replaceEntries).push(wanted)
       else if (wanted.kind === 'address') addAddresses.push(wanted.address)
       else if (wanted.kind === 'learner') addLearners.push(wanted.seconds)
@@ -82,7 +82,7 @@ export function changesOf(differences: Iterable<Difference>): Changes {
   for (const item of removed) {
     const { service, destination, drains } = item
     // They go with their service.
-    if (deleted.has(serviceId(service))) continue
+    if (deleted.has(item.serviceId)) continue
     if (!drains) closing.push({ operation: 'deleteDestination', service, destination })
     else {
       draining.push(item)
@@ -131,13 +131,12 @@ export function countOf(changes: Changes): number {
 
 /** A line for each. */
 export function linesOf(changes: Changes): string[] {
-  const entry = (verb: string) => (item: EntryItem) =>
-    `nft ${verb} ${nameOf(item)} ${valueOf(item)}`.trimEnd()
+  const entry = (verb: string) => (item: EntryItem) => `nft ${verb} ${item.name} ${valueOf(item)}`.trimEnd()
   const ipvs = (operation: IpvsOperation): string => {
     const { service } = operation
     if (operation.operation === 'deleteService') return `ipvs deleteService ${serviceId(service)}`
     if (!('destination' in operation)) {
-      return `ipvs ${operation.operation} ${serviceId(service)} ${valueOf({ kind: 'service', service })}`
+      return `ipvs ${operation.operation} ${serviceId(service)} ${valueOf(serviceItem(service))}`
     }
     const { address, port, weight } = operation.destination as {
       address: string

@@ -26,9 +26,10 @@ import {
   type EntryItem,
   type Item,
   type Items,
+  entryName,
   hexOf,
-  nameOf,
-  valueOf,
+  isSame,
+  serviceName,
 } from './items.js'
 import { firstMark, firstServerMark, kindsOfEntries, mostServices, trait } from './words.js'
 import { Numbers } from './numbers.js'
@@ -297,7 +298,7 @@ class IpvsDataplane implements Dataplane {
   }
 
   #readKernel(): Promise<Found> {
-    const isOwn = (id: string): boolean => this.#wanted.item(`service ${id}`) !== undefined
+    const isOwn = (id: string): boolean => this.#wanted.item(serviceName(id)) !== undefined
     return readKernel(this.#clients, this.#settings, isOwn)
   }
 
@@ -366,10 +367,7 @@ class IpvsDataplane implements Dataplane {
       isRestLooked = false
       writes += done.writes
       const again = new Map<string, Items | undefined>()
-      for (const key of keysOf(
-        done.taken.map((id) => `service ${id}`),
-        step,
-      )) {
+      for (const key of keysOf(done.taken.map(serviceName), step)) {
         const description = this.#describe(upserted.get(key)!, known)
         described.set(key, description)
         again.set(key, description.items)
@@ -419,27 +417,29 @@ class IpvsDataplane implements Dataplane {
     const spared = keepUnknown
       ? sparedIn(present, { hasTable: around.hasTable, isOfSomebody, isWanted })
       : nothing
-    return [...present.keys()].filter((name) => !isWanted(name) && !spared.has(name))
+    const unwanted: string[] = []
+    for (const name of present.keys()) if (!isWanted(name) && !spared.has(name)) unwanted.push(name)
+    return unwanted
   }
 
-  async #execute(touched: ReadonlySet<string>, known: Known): Promise<Done> {
+  async #execute(touched: Set<string>, known: Known): Promise<Done> {
     const { present } = known
-    const list = differences(touched, this.#wanted, present)
-    const changes = changesOf(list)
+    const changes = changesOf(differences(touched, this.#wanted, present))
     // Whatever is interrupted from here on leaves something that is not known.
     this.#known = undefined
-    this.#owed = new Set(touched)
+    this.#owed = touched
     this.#version++
     const { failures, taken } = await execute(this.#clients, changes, this.#settings, (claims) =>
       this.#deleteFlows(flowsOfClaims(claims)),
     )
     for (const id of taken) known.foreign.add(id)
-    const draining = new Set(changes.draining.map(nameOf))
-    for (const { wanted, present: old } of list) {
+    const draining = new Set(changes.draining.map(({ name }) => name))
+    const isTaken = new Set(taken)
+    for (const { wanted, present: old } of differences(touched, this.#wanted, present)) {
       const item = wanted ?? old
       if (item === undefined) continue
-      const name = nameOf(item)
-      if (failures.has(name) || isOfTaken(item, taken)) continue
+      const { name } = item
+      if (failures.has(name) || ('serviceId' in item && isTaken.has(item.serviceId))) continue
       if (wanted !== undefined) {
         present.set(name, wanted)
         if (wanted.kind === 'destination') this.#drainer.forget(wanted)
@@ -452,7 +452,7 @@ class IpvsDataplane implements Dataplane {
       }
     }
     this.#drainer.add(changes.draining)
-    this.#owed.clear()
+    this.#owed = new Set()
     this.#known = known
     return { writes: countOf(changes), failures, taken }
   }
@@ -586,7 +586,7 @@ class IpvsDataplane implements Dataplane {
   #releaseServer(item: Item): void {
     if (item.kind !== 'entry' || !/^(local-)?servers[46]$/.test(item.set)) return
     const other = item.set.startsWith('local-') ? item.set.slice('local-'.length) : `local-${item.set}`
-    if (this.#wanted.item(nameOf({ ...item, set: other })) === undefined) {
+    if (this.#wanted.item(entryName(other, item.element)) === undefined) {
       this.#serverNumbers.release(hexOf(item.element.key!))
     }
   }
@@ -626,16 +626,12 @@ function withoutWeight(item: DestinationItem): DestinationItem {
   return { ...item, destination: { ...item.destination, weight: 0 } }
 }
 
-function isOfTaken(item: Item, taken: readonly string[]): boolean {
-  return (item.kind === 'service' || item.kind === 'destination') && taken.includes(serviceId(item.service))
-}
-
 /** Whether the kernel has what this process believes it to have. */
 function isAsKnown(found: Found, { present }: Known, clients: Clients, settings: Settings): boolean {
   if (found.items.size !== present.size || baseSteps(clients, settings, found).length > 0) return false
   for (const [name, item] of found.items) {
     const known = present.get(name)
-    if (known === undefined || valueOf(known) !== valueOf(item)) return false
+    if (known === undefined || !isSame(known, item)) return false
   }
   return true
 }

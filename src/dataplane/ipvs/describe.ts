@@ -8,13 +8,23 @@ import {
   prefixContains,
 } from '../../address/index.js'
 import { ValidationError } from '../../errors/index.js'
-import { serviceId, wireDestination, wireService } from '../../ipvs/input.js'
+import { checkDestination, checkService, serviceId, wireDestinationKey, wireKey } from '../../ipvs/input.js'
 import type { DestinationInput, ServiceInput, ServiceKey } from '../../ipvs/index.js'
 import type { Condition, Frontend, RealServer, VirtualService } from '../../model/index.js'
 import { mostSeconds, secondsBits } from './affinity.js'
 import { ElementBytes, sourceRangeElements, writeHostNumber } from '../ruleset/sets.js'
 import { type FamilyWords, wordsOf } from '../ruleset/words.js'
-import { type EntryItem, type Item, itemsOf, type Items } from './items.js'
+import {
+  addressItem,
+  destinationsOf,
+  entryItem,
+  type EntryItem,
+  type Item,
+  itemsOf,
+  type Items,
+  learnerItem,
+  serviceItem,
+} from './items.js'
 import { choiceData, kindBits, serviceData, setNames, trait } from './words.js'
 
 /** What of the node and the kernel it depends on. */
@@ -143,9 +153,8 @@ class Maker {
       return
     }
     if (!isOfNode) {
-      this.items.push({ kind: 'address', address })
-      if (hasTable)
-        this.#addEntry({ set: this.#names.addresses, element: { key: this.#bytes.address(address) } })
+      this.items.push(addressItem(address))
+      if (hasTable) this.#addEntry(this.#names.addresses, { key: this.#bytes.address(address) })
     }
     if (hasTable) this.#addClaim(place, this.#traitsOf(place))
     this.#addIpvs(key, this.#poolOf(place))
@@ -183,10 +192,7 @@ class Maker {
 
   #addClaim({ address, port }: Place, traits: number): void {
     const key = this.#bytes.service(address, this.#service.protocol, port)
-    this.#addEntry({
-      set: this.#names.services,
-      element: { key, data: serviceData(traits, this.#marks.service) },
-    })
+    this.#addEntry(this.#names.services, { key, data: serviceData(traits, this.#marks.service) })
   }
 
   #addIpvs(key: ServiceKey, pool: readonly RealServer[]): void {
@@ -202,9 +208,10 @@ class Maker {
         ? {}
         : { persistenceTimeoutSeconds: this.#seconds }),
     }
-    wireService(service)
-    this.items.push({ kind: 'service', service })
-    const drains = this.#service.protocol !== 'udp'
+    wireKey(service)
+    checkService(service)
+    this.items.push(serviceItem(service))
+    const itemOf = destinationsOf(key, this.#service.protocol !== 'udp')
     const add = ({ address, port }: RealServer, weight: number, path: string): void => {
       const destination: DestinationInput = {
         address: addressOf(address, family, `${path}.address`),
@@ -212,8 +219,8 @@ class Maker {
         weight,
       }
       if (!(port >= 1)) throw new ValidationError(`${path}.port`, port, 'an integer from 1 to 65535')
-      wireDestination(key, destination, path)
-      this.items.push({ kind: 'destination', service: key, destination, drains })
+      checkDestination(key, destination, wireDestinationKey(key, destination, path), path)
+      this.items.push(itemOf(destination))
     }
     for (const server of pool) add(server, server.weight, 'servers')
     // Named last: what takes connections, too, has its weight.
@@ -242,14 +249,14 @@ class Maker {
     )
     const prefixes = [...ranges.map(textOf), ...(nodeMayCome ? [address] : [])]
     for (const { key, keyEnd } of sourceRangeElements(this.#words, this.#marks.service, prefixes)) {
-      this.#addEntry({ set: this.#names.sources, element: { key, keyEnd } })
+      this.#addEntry(this.#names.sources, { key, keyEnd })
     }
   }
 
   /** A service of its own for each server that takes connections. */
   #addChoices(): void {
     const { servers, family, protocol, scheduler = defaultScheduler } = this.#service
-    this.items.push({ kind: 'learner', seconds: this.#seconds })
+    this.items.push(learnerItem(this.#seconds))
     const pools = [
       [this.#names.choices, servers.cluster],
       [this.#names.localChoices, servers.local],
@@ -261,16 +268,9 @@ class Maker {
         writeHostNumber(key, key.length - 4, this.#marks.service)
         const firewallMark = this.#marks.ofServer(key)
         const service = { firewallMark, family }
-        this.#addEntry({ set, element: { key, data: choiceData(firewallMark) } })
-        this.items.push(
-          { kind: 'service', service: { ...service, scheduler } },
-          {
-            kind: 'destination',
-            service,
-            destination: { address, port, weight: 1 },
-            drains: protocol !== 'udp',
-          },
-        )
+        this.#addEntry(set, { key, data: choiceData(firewallMark) })
+        const itemOf = destinationsOf(service, protocol !== 'udp')
+        this.items.push(serviceItem({ ...service, scheduler }), itemOf({ address, port, weight: 1 }))
       }
     }
   }
@@ -279,7 +279,7 @@ class Maker {
     const { cluster, local, draining } = this.#service.servers
     for (const { address, isLocal } of [...cluster, ...local, ...draining]) {
       if (isLocal === false) continue
-      this.#addEntry({ set: this.#names.hairpins, element: { key: this.#bytes.twice(address) } })
+      this.#addEntry(this.#names.hairpins, { key: this.#bytes.twice(address) })
     }
   }
 
@@ -291,8 +291,8 @@ class Maker {
     )
   }
 
-  #addEntry(entry: Omit<EntryItem, 'kind'>): void {
-    this.items.push({ kind: 'entry', ...entry })
+  #addEntry(set: string, element: EntryItem['element']): void {
+    this.items.push(entryItem(set, element))
   }
 
   #tell(reason: string, message: string): void {

@@ -3,7 +3,7 @@ import { isKernelError } from '../../errors/index.js'
 import { destinationId, serviceId } from '../../ipvs/input.js'
 import { isGone } from '../../ipvs/drain.js'
 import type { Destination, Ipvs, ServiceKey } from '../../ipvs/index.js'
-import { type DestinationItem, nameOf } from './items.js'
+import type { DestinationItem } from './items.js'
 
 /** A connection that was being scheduled when the weight was set counts a moment later: twice none, some time apart. */
 const quietMilliseconds = 250
@@ -34,12 +34,11 @@ export class Drainer {
   add(items: readonly DestinationItem[]): void {
     let isNew = false
     for (const item of items) {
-      const id = serviceId(item.service)
+      const id = item.serviceId
       const held = this.#services.get(id) ?? { key: item.service, leaving: new Map<string, Leaving>() }
       this.#services.set(id, held)
-      const name = nameOf(item)
-      if (held.leaving.has(name)) continue
-      held.leaving.set(name, { item })
+      if (held.leaving.has(item.name)) continue
+      held.leaving.set(item.name, { item })
       isNew = true
     }
     if (!isNew) return
@@ -49,10 +48,9 @@ export class Drainer {
 
   /** It is wanted again. */
   forget(item: DestinationItem): void {
-    const id = serviceId(item.service)
-    const held = this.#services.get(id)
-    held?.leaving.delete(nameOf(item))
-    if (held?.leaving.size === 0) this.#services.delete(id)
+    const held = this.#services.get(item.serviceId)
+    held?.leaving.delete(item.name)
+    if (held?.leaving.size === 0) this.#services.delete(item.serviceId)
   }
 
   /** The service was deleted, with all that it had. Returns the names of those. */
@@ -115,7 +113,7 @@ export class Drainer {
     for (const [index, item] of due.entries()) {
       if (failed.has(index)) continue
       this.forget(item)
-      gone.push(nameOf(item))
+      gone.push(item.name)
     }
     return gone
   }

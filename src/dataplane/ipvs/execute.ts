@@ -6,7 +6,7 @@ import type { Transaction } from '../../nftables/index.js'
 import { addLearner, learnerChain, learnerElement, learnersMap } from './affinity.js'
 import type { Changes } from './changes.js'
 import { addAddress, deleteAddress } from './interface.js'
-import type { EntryItem } from './items.js'
+import { addressItem, destinationName, type EntryItem, serviceName } from './items.js'
 import type { Clients } from './reading.js'
 import type { Settings } from './settings.js'
 
@@ -37,8 +37,10 @@ export async function execute(
     addEntries(before, table, [...changes.addEntries, ...changes.replaceEntries])
     if (before.operations.length > 0) await before.commit()
   }
+  // By its number where there are several: a name is looked up for each.
+  const index = changes.addAddresses.length > 1 ? (await rtnetlink.links.find(device))?.index : undefined
   for (const address of changes.addAddresses) {
-    await attempt(failures, `address ${address}`, () => addAddress(rtnetlink, device, address))
+    await attempt(failures, addressItem(address).name, () => addAddress(rtnetlink, index ?? device, address))
   }
 
   const without = new Set<string>()
@@ -48,7 +50,7 @@ export async function execute(
       const id = serviceId(service)
       without.add(id)
       if (operation === 'createService' && isKernelError(error, 'EEXIST')) taken.push(id)
-      else failures.set(`service ${id}`, error)
+      else failures.set(serviceName(id), error)
     }
   }
   const operations = changes.destinations.filter(
@@ -68,7 +70,7 @@ export async function execute(
   }
 
   for (const address of changes.removeAddresses) {
-    await attempt(failures, `address ${address}`, () => deleteAddress(rtnetlink, device, address))
+    await attempt(failures, addressItem(address).name, () => deleteAddress(rtnetlink, device, address))
   }
   if (nftables !== undefined && changes.removeClaims.length + changes.removeLearners.length > 0) {
     await unclaiming(changes.removeClaims)
@@ -92,8 +94,8 @@ export async function execute(
 function targetOf(operation: IpvsOperation): string {
   const id = serviceId(operation.service)
   return 'destination' in operation
-    ? `destination ${id} ${destinationId(operation.service, operation.destination)}`
-    : `service ${id}`
+    ? destinationName(id, destinationId(operation.service, operation.destination))
+    : serviceName(id)
 }
 
 async function attempt(failures: Map<string, Error>, name: string, work: () => Promise<void>): Promise<void> {

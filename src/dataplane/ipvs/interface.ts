@@ -1,7 +1,7 @@
 /** The interface that virtual addresses are on: a dummy, so that the node takes packets for them as its own. */
 import { familyOf } from '../../address/index.js'
 import { isKernelError, UnsupportedError } from '../../errors/index.js'
-import type { Rtnetlink } from '../../rtnetlink/index.js'
+import type { Device, Rtnetlink } from '../../rtnetlink/index.js'
 import { formatRecord, parseRecord } from './sysctls.js'
 
 /** What there is of it. */
@@ -65,7 +65,7 @@ export async function record(
   await rtnetlink.links.set(name, { alias: formatRecord(before) })
 }
 
-export async function addAddress(rtnetlink: Rtnetlink, device: string, address: string): Promise<void> {
+export async function addAddress(rtnetlink: Rtnetlink, device: Device, address: string): Promise<void> {
   const isIpv6 = familyOf(address) === 'ipv6'
   try {
     await rtnetlink.addresses.add({

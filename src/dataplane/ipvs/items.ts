@@ -6,33 +6,39 @@ import type { DestinationInput, ServiceInput, ServiceKey } from '../../ipvs/inde
 import { destinationId, serviceId } from '../../ipvs/input.js'
 import type { ElementInput } from '../../nftables/index.js'
 
+interface Named {
+  /** The same for two that stand at the same place. Asked for all the time, and so made once. */
+  readonly name: string
+}
 /** An element of a set or map of our table. */
-export interface EntryItem {
+export interface EntryItem extends Named {
   readonly kind: 'entry'
   /** The set's name. */
   readonly set: string
   readonly element: Pick<ElementInput, 'key' | 'keyEnd'> & { readonly data?: Uint8Array | undefined }
 }
 /** An address of our interface. */
-export interface AddressItem {
+export interface AddressItem extends Named {
   readonly kind: 'address'
   readonly address: string
 }
 /** A virtual service of IPVS. */
-export interface ServiceItem {
+export interface ServiceItem extends Named {
   readonly kind: 'service'
   readonly service: ServiceInput
+  readonly serviceId: string
 }
 /** A server of one. */
-export interface DestinationItem {
+export interface DestinationItem extends Named {
   readonly kind: 'destination'
   readonly service: ServiceKey
+  readonly serviceId: string
   readonly destination: DestinationInput
   /** Whether its connections may end before it is taken out. */
   readonly drains: boolean
 }
 /** The rules that remember clients for so long. */
-export interface LearnerItem {
+export interface LearnerItem extends Named {
   readonly kind: 'learner'
   readonly seconds: number
 }
@@ -41,49 +47,82 @@ export type Item = EntryItem | AddressItem | ServiceItem | DestinationItem | Lea
 /** By their names. */
 export type Items = ReadonlyMap<string, Item>
 
-/** The same for two that stand at the same place. */
-export function nameOf(item: Item): string {
-  switch (item.kind) {
-    case 'entry': {
-      const { key, keyEnd } = item.element
-      const end = keyEnd === undefined || hexOf(keyEnd) === hexOf(key!) ? '' : `-${hexOf(keyEnd)}`
-      return `entry ${item.set} ${hexOf(key!)}${end}`
-    }
-    case 'address':
-      return `address ${item.address}`
-    case 'learner':
-      return `learner ${item.seconds}`
-    case 'service':
-      return `service ${serviceId(item.service)}`
-    case 'destination':
-      return `destination ${serviceId(item.service)} ${destinationId(item.service, item.destination)}`
+export function entryItem(set: string, element: EntryItem['element']): EntryItem {
+  return { kind: 'entry', name: entryName(set, element), set, element }
+}
+
+export function entryName(set: string, { key, keyEnd }: EntryItem['element']): string {
+  const text = hexOf(key!)
+  const end = keyEnd === undefined ? text : hexOf(keyEnd)
+  return `entry ${set} ${text}${end === text ? '' : `-${end}`}`
+}
+
+export function addressItem(address: string): AddressItem {
+  return { kind: 'address', name: `address ${address}`, address }
+}
+
+export function learnerItem(seconds: number): LearnerItem {
+  return { kind: 'learner', name: `learner ${seconds}`, seconds }
+}
+
+export function serviceItem(service: ServiceInput): ServiceItem {
+  const id = serviceId(service)
+  return { kind: 'service', name: serviceName(id), service, serviceId: id }
+}
+
+/** By the service's id. */
+export function serviceName(id: string): string {
+  return `service ${id}`
+}
+
+/** Makes servers of one service. */
+export function destinationsOf(
+  service: ServiceKey,
+  drains: boolean,
+): (destination: DestinationInput) => DestinationItem {
+  const id = serviceId(service)
+  return (destination) => {
+    const name = destinationName(id, destinationId(service, destination))
+    return { kind: 'destination', name, service, serviceId: id, destination, drains }
   }
 }
 
-/** Everything of it that is not its name. */
-export function valueOf(item: Item): string {
-  switch (item.kind) {
-    case 'entry':
-      return item.element.data === undefined ? '' : hexOf(item.element.data)
-    case 'address':
-    case 'learner':
-      return ''
-    case 'service': {
-      const { scheduler, schedulerFlags = [], persistenceTimeoutSeconds = 0 } = item.service
-      const { onePacket = false, persistenceEngine = '' } = item.service
-      const flags = [...schedulerFlags].sort().join(',')
-      return `${scheduler} ${flags} ${persistenceTimeoutSeconds} ${onePacket} ${persistenceEngine}`
-    }
-    case 'destination': {
-      const {
-        weight = 1,
-        forwardingMethod = 'masquerade',
-        upperThreshold = 0,
-        lowerThreshold = 0,
-      } = item.destination
-      return `${forwardingMethod} ${weight} ${upperThreshold} ${lowerThreshold}`
-    }
+/** By the ids of both. */
+export function destinationName(service: string, destination: string): string {
+  return `destination ${service} ${destination}`
+}
+
+/** Whether two of one name are the same in all else, too. */
+export function isSame(one: Item, other: Item): boolean {
+  if (one.kind === 'entry' && other.kind === 'entry') {
+    const [some, others] = [one.element.data, other.element.data]
+    return some === others || (some !== undefined && others !== undefined && areEqual(some, others))
   }
+  if (one.kind === 'destination' && other.kind === 'destination') {
+    const [some, others] = [one.destination, other.destination]
+    return (
+      (some.weight ?? 1) === (others.weight ?? 1) &&
+      (some.forwardingMethod ?? 'masquerade') === (others.forwardingMethod ?? 'masquerade') &&
+      (some.upperThreshold ?? 0) === (others.upperThreshold ?? 0) &&
+      (some.lowerThreshold ?? 0) === (others.lowerThreshold ?? 0)
+    )
+  }
+  if (one.kind === 'service' && other.kind === 'service') return valueOf(one) === valueOf(other)
+  // There is no more to the others than their names.
+  return true
+}
+
+function areEqual(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index])
+}
+
+/** What it is besides its name. */
+export function valueOf(item: EntryItem | ServiceItem): string {
+  if (item.kind === 'entry') return item.element.data === undefined ? '' : hexOf(item.element.data)
+  const { scheduler, schedulerFlags = [], persistenceTimeoutSeconds = 0 } = item.service
+  const { onePacket = false, persistenceEngine = '' } = item.service
+  const flags = [...schedulerFlags].sort().join(',')
+  return `${scheduler} ${flags} ${persistenceTimeoutSeconds} ${onePacket} ${persistenceEngine}`
 }
 
 export function hexOf(bytes: Uint8Array): string {
@@ -93,9 +132,6 @@ export function hexOf(bytes: Uint8Array): string {
 /** A list as a map. The first of several of one name counts. */
 export function itemsOf(list: Iterable<Item>): Map<string, Item> {
   const items = new Map<string, Item>()
-  for (const item of list) {
-    const name = nameOf(item)
-    if (!items.has(name)) items.set(name, item)
-  }
+  for (const item of list) if (!items.has(item.name)) items.set(item.name, item)
   return items
 }

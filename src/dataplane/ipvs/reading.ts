@@ -9,7 +9,15 @@ import type { Rtnetlink } from '../../rtnetlink/index.js'
 import { type InterfaceState, readInterface } from './interface.js'
 import { readAddress, readHostNumber, readPort, readProtocol } from '../ruleset/sets.js'
 import { learnerChain, learnersMap, secondsOfBits } from './affinity.js'
-import { hexOf, type Item, nameOf } from './items.js'
+import {
+  addressItem,
+  destinationsOf,
+  entryItem,
+  hexOf,
+  type Item,
+  learnerItem,
+  serviceItem,
+} from './items.js'
 import { families, type FamilyWords } from '../ruleset/words.js'
 import { commentOfAll, tableComment } from './layout.js'
 import { isTableAsMade } from './table.js'
@@ -64,9 +72,9 @@ export async function readKernel(
 ): Promise<Found> {
   const { name: table, device } = settings
   const items = new Map<string, Item>()
-  const add = (item: Item): void => void items.set(nameOf(item), item)
+  const add = (item: Item): void => void items.set(item.name, item)
   const state = await readInterface(rtnetlink, device)
-  for (const address of state.addresses) add({ kind: 'address', address })
+  for (const address of state.addresses) add(addressItem(address))
 
   const comment = nftables && (await commentOf(nftables, table))
   const claims = new Map<string, Claim>()
@@ -79,7 +87,7 @@ export async function readKernel(
         for (const element of await elementsOf(nftables, table, set)) {
           const { key, keyEnd, data } = element
           if (key === undefined || (data !== undefined && !(data instanceof Uint8Array))) continue
-          add({ kind: 'entry', set, element: { key, ...(keyEnd && { keyEnd }), ...(data && { data }) } })
+          add(entryItem(set, { key, keyEnd, data }))
           if (name === 'choices' || name === 'localChoices') {
             if (data?.length === 8) serverMarks.set(hexOf(key), readChoiceData(data))
           }
@@ -96,7 +104,7 @@ export async function readKernel(
     for (const { key, data } of await elementsOf(nftables, table, learnersMap)) {
       if (key?.length !== 4 || data === undefined || data instanceof Uint8Array) continue
       const seconds = secondsOfBits(readHostNumber(key, 0))
-      if (data.chain === learnerChain(seconds)) add({ kind: 'learner', seconds })
+      if (data.chain === learnerChain(seconds)) add(learnerItem(seconds))
     }
   }
 
@@ -131,16 +139,10 @@ export async function readKernel(
       continue
     }
     entries.push(entry)
-    add({ kind: 'service', service: serviceInputOf(service) })
-    for (const destination of destinations) {
-      add({
-        kind: 'destination',
-        service: keyOf(service),
-        destination: destinationInputOf(destination),
-        // A firewall mark carries whatever it is given.
-        drains: service.protocol !== 'udp',
-      })
-    }
+    add(serviceItem(serviceInputOf(service)))
+    // A firewall mark carries whatever it is given.
+    const itemOf = destinationsOf(keyOf(service), service.protocol !== 'udp')
+    for (const destination of destinations) add(itemOf(destinationInputOf(destination)))
   }
   return { items, claims, serverMarks, foreign, entries, interface: state, comment, isAsMade }
 }

@@ -57,13 +57,13 @@ export function sparedIn(items: ReadonlyMap<string, Item>, spoken: Spoken): Read
     return true
   })
   spare((item) => {
-    if (item.kind !== 'service' || (spoken.hasTable && !services.has(serviceId(item.service)))) return false
-    services.add(serviceId(item.service))
+    if (item.kind !== 'service' || (spoken.hasTable && !services.has(item.serviceId))) return false
+    services.add(item.serviceId)
     if (item.service.address !== undefined) addresses.add(plain(item.service.address))
     return true
   })
   spare((item) => {
-    if (item.kind !== 'destination' || !services.has(serviceId(item.service))) return false
+    if (item.kind !== 'destination' || !services.has(item.serviceId)) return false
     servers.add(plain(item.destination.address))
     return true
   })

@@ -59,10 +59,11 @@ export class Wanted {
   }
 }
 
-export function differences(
+/** Of the items of these names: what is wanted, and what there is. */
+export function* differences(
   names: Iterable<string>,
   wanted: Wanted,
   present: ReadonlyMap<string, Item>,
-): Difference[] {
-  return Array.from(names, (name) => ({ wanted: wanted.item(name), present: present.get(name) }))
+): Generator<Difference> {
+  for (const name of names) yield { wanted: wanted.item(name), present: present.get(name) }
 }
