@@ -35,7 +35,7 @@ const mayImport = {
   /** The subpath that joins the three. */
   services: [...pure, 'model', 'dataplane', 'reconciler'],
   health: [...ground, 'model'],
-  edge: [...ground, 'model', 'rtnetlink'],
+  edge: [...ground, 'model', 'rtnetlink', 'sources', 'reconciler', 'health'],
   dns: [...ground, 'model'],
   sources: [...ground, 'model'],
   agent: [...pure, 'model', 'reconciler', 'health', 'edge', 'dns', 'sources', 'dataplane'],

@@ -1,6 +1,7 @@
 /** The edge of a network: who is master, and the addresses that go with it. `viaduct/edge`. */
 export { type AddressesChange, VirtualAddresses, type VirtualAddressesOptions } from './addresses.js'
 export type { AnnounceSchedule } from './announcer.js'
+export { EdgeBalancer, type EdgeBalancerOptions, type EdgeBalancerProblem } from './balancer.js'
 export {
   type HealthCheckFailure,
   HealthCheckServer,
@@ -15,9 +16,11 @@ export {
   type NodeBackendsProblem,
   type NodeCheck,
 } from './node-backends.js'
+export type { NodeCheckOptions } from './node-checks.js'
 export {
   type LoadBalancerProvider,
   PoolProvider,
+  type ProviderOptions,
   type PoolProviderOptions,
   type ServiceName,
 } from './provider.js'

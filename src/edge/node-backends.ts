@@ -76,12 +76,12 @@ const longestAffinity = 86_400
 /** Computes the services of a balancer. Whatever is written in the objects, it does not throw: what cannot be meant is a problem. */
 export function nodeBackends(input: NodeBackendsInput): NodeBackends {
   const problems: NodeBackendsProblem[] = []
-  const nodes = readNodes(input, problems)
+  const nodes = inOrder([...input.nodes].flatMap((node) => readNode(node, input, problems) ?? []))
   const services: ServiceInput[] = []
   const checks = new Map<string, NodeCheck>()
   for (const service of input.services) {
     const name = nameOf(service)
-    if (name === undefined || service.spec?.type !== 'LoadBalancer') continue
+    if (name === undefined) continue
     const made = readService(service, name, nodes, input, checks, problems)
     if (made !== undefined) services.push(made)
   }
@@ -89,45 +89,55 @@ export function nodeBackends(input: NodeBackendsInput): NodeBackends {
   return { services, checks: [...checks.values()], problems }
 }
 
-interface ReadNode {
+/** What of a node matters here. */
+export interface NodeRecord {
   readonly name: string
   readonly addresses: Readonly<Partial<Record<AddressFamily, string>>>
   readonly drains: boolean
 }
 
-function readNodes(input: NodeBackendsInput, problems: NodeBackendsProblem[]): ReadNode[] {
-  const { cordoned = 'drain', nodeAddress = 'InternalIP' } = input
-  const nodes: ReadNode[] = []
-  for (const node of input.nodes) {
-    const name = node?.metadata?.name
-    if (typeof name !== 'string' || name === '' || node.metadata?.deletionTimestamp) continue
-    if (Object.hasOwn(node.metadata?.labels ?? {}, exclusionLabel)) continue
-    const isReady = listOf(node.status?.conditions).some(
-      (condition) => condition?.type === 'Ready' && condition.status === 'True',
-    )
-    const isCordoned = node.spec?.unschedulable === true
-    if (!isReady || (isCordoned && cordoned === 'remove')) continue
-    const addresses: Partial<Record<AddressFamily, string>> = {}
-    for (const entry of listOf(node.status?.addresses)) {
-      const address = entry?.type === nodeAddress ? canonical(entry.address) : undefined
-      if (address !== undefined) addresses[familyOf(address)] ??= address
-    }
-    if (Object.keys(addresses).length === 0) {
-      const message = `it has no ${nodeAddress}`
-      problems.push({ object: { kind: 'Node', name }, reason: 'NoNodeAddress', message })
-      continue
-    }
-    const goes = listOf(node.spec?.taints).some((taint) => taint?.key === removalTaint)
-    nodes.push({ name, addresses, drains: goes || (isCordoned && cordoned === 'drain') })
+/** What is to be known beside the objects. */
+export type NodeBackendsRules = Omit<NodeBackendsInput, 'services' | 'nodes'>
+
+/** Undefined for one that serves nothing. */
+export function readNode(
+  node: Node | undefined,
+  { cordoned = 'drain', nodeAddress = 'InternalIP' }: NodeBackendsRules,
+  problems: NodeBackendsProblem[],
+): NodeRecord | undefined {
+  const name = node?.metadata?.name
+  if (typeof name !== 'string' || name === '' || node?.metadata?.deletionTimestamp) return undefined
+  if (Object.hasOwn(node?.metadata?.labels ?? {}, exclusionLabel)) return undefined
+  const isReady = listOf(node?.status?.conditions).some(
+    (condition) => condition?.type === 'Ready' && condition.status === 'True',
+  )
+  const isCordoned = node?.spec?.unschedulable === true
+  if (!isReady || (isCordoned && cordoned === 'remove')) return undefined
+  const addresses: Partial<Record<AddressFamily, string>> = {}
+  for (const entry of listOf(node?.status?.addresses)) {
+    const address = entry?.type === nodeAddress ? canonical(entry.address) : undefined
+    if (address !== undefined) addresses[familyOf(address)] ??= address
   }
-  return nodes.sort((a, b) => compare(a.name, b.name))
+  if (Object.keys(addresses).length === 0) {
+    const message = `it has no ${nodeAddress}`
+    problems.push({ object: { kind: 'Node', name }, reason: 'NoNodeAddress', message })
+    return undefined
+  }
+  const goes = listOf(node?.spec?.taints).some((taint) => taint?.key === removalTaint)
+  return { name, addresses, drains: goes || (isCordoned && cordoned === 'drain') }
 }
 
-function readService(
+/** In the order that servers have. */
+export function inOrder(nodes: Iterable<NodeRecord>): NodeRecord[] {
+  return [...nodes].sort((a, b) => compare(a.name, b.name))
+}
+
+/** Undefined for one that cannot be served; the problems say why. */
+export function readService(
   service: Service,
-  name: Name,
-  nodes: readonly ReadNode[],
-  input: NodeBackendsInput,
+  name: NamespacedName,
+  nodes: readonly NodeRecord[],
+  input: NodeBackendsRules,
   checks: Map<string, NodeCheck>,
   problems: NodeBackendsProblem[],
 ): ServiceInput | undefined {
@@ -192,7 +202,7 @@ function checkOf(service: string | undefined, node: string, address: string, por
 }
 
 /** Where the mode is Proxy, packets come with another destination: the address is somebody else's. */
-function ingressOf({ status }: Service): string[] {
+export function ingressOf({ status }: Service): string[] {
   return listOf(status?.loadBalancer?.ingress).flatMap((entry) => {
     const { ip, ipMode } = (entry ?? {}) as { ip?: unknown; ipMode?: unknown }
     return typeof ip === 'string' && (ipMode === undefined || ipMode === 'VIP') ? [ip] : []
@@ -212,12 +222,15 @@ function sourceRangesOf({ spec }: Service): string[] | undefined {
   return ranges.length === 0 ? undefined : ranges
 }
 
-interface Name {
+/** What names a service. */
+export interface NamespacedName {
   readonly namespace: string
   readonly name: string
 }
 
-function nameOf(service: Service | undefined): Name | undefined {
+/** Undefined for what is to be no service of a load balancer: also one that is being deleted. */
+export function nameOf(service: Service | undefined): NamespacedName | undefined {
+  if (service?.spec?.type !== 'LoadBalancer') return undefined
   const { name, namespace } = service?.metadata ?? {}
   if (typeof name !== 'string' || name === '' || service?.metadata?.deletionTimestamp) return undefined
   return { namespace: typeof namespace === 'string' && namespace !== '' ? namespace : 'default', name }

@@ -17,9 +17,15 @@ export interface LoadBalancerProvider {
    * The addresses of a service, the same ones as long as it is known. It may be called as often as one likes, and with what has changed
    * of the service. Rejects when none can be had, with an error that says why.
    */
-  ensure(service: Service): Promise<readonly string[]>
+  ensure(service: Service, options?: ProviderOptions): Promise<readonly string[]>
   /** The service is gone: its addresses are free. One that is unknown is none, too. */
-  remove(service: ServiceName): Promise<void>
+  remove(service: ServiceName, options?: ProviderOptions): Promise<void>
+}
+
+/** Of a call. */
+export interface ProviderOptions {
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What a pool is made of. */

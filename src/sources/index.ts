@@ -2,7 +2,15 @@
 export { FileSource, type FileSourceOptions } from './files.js'
 export { MemorySource, type MemorySourceOptions } from './memory.js'
 export { formatReference, keyOf, referenceOf } from './reference.js'
-export type { Source, SourceEvent, SourceList, SourceOptions, SourcePlace, SourceProblem } from './source.js'
+export type {
+  Source,
+  SourceEvent,
+  SourceList,
+  SourceOptions,
+  SourcePlace,
+  SourceProblem,
+  StatusWriter,
+} from './source.js'
 export type {
   KubernetesObject,
   ModelObject,

@@ -1,10 +1,11 @@
 /** Objects that a program puts in. */
 import { isDeepStrictEqual } from 'node:util'
+import type { LoadBalancerStatus } from 'kubernetes-types/core/v1.js'
 import { ValidationError } from '../errors/index.js'
 import type { ModelObject, ObjectReference } from '../model/index.js'
 import { Journal, leavable, usualHistory } from './journal.js'
 import { formatReference, keyOf, referenceOf } from './reference.js'
-import type { Source, SourceEvent, SourceList, SourceOptions } from './source.js'
+import type { Source, SourceEvent, SourceList, SourceOptions, SourceProblem, StatusWriter } from './source.js'
 
 /** How a MemorySource is made. */
 export interface MemorySourceOptions {
@@ -16,8 +17,9 @@ export interface MemorySourceOptions {
  * Objects that a program puts in. They are kept as they are given: give another one instead of changing one. Nothing is
  * copied for a watcher, so a slow one costs no memory beyond `history`.
  */
-export class MemorySource implements Source {
+export class MemorySource implements Source, StatusWriter {
   readonly #objects = new Map<string, ModelObject>()
+  readonly #problems = new Map<string, readonly SourceProblem[]>()
   readonly #journal: Journal
 
   /** @throws ValidationError as `replaceAll` does */
@@ -63,13 +65,30 @@ export class MemorySource implements Source {
     for (const [key, object] of next) this.#upsert(key, object)
   }
 
+  /** All that is wrong at a place, instead of what was said of it before: what the program could not read, say. */
+  setProblems(place: string, problems: readonly SourceProblem[]): void {
+    if (isDeepStrictEqual(this.#problems.get(place) ?? [], problems)) return
+    if (problems.length === 0) this.#problems.delete(place)
+    else this.#problems.set(place, problems)
+    this.#journal.append({ event: 'problems', place, problems })
+  }
+
+  /** Puts another object in the place of the Service, with this status. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- other sources ask somebody
+  async writeLoadBalancer(reference: ObjectReference, status: LoadBalancerStatus): Promise<void> {
+    const key = keyOf(reference)
+    const object = this.#objects.get(key)
+    if (object === undefined || !('kind' in object) || object.kind !== 'Service') return
+    this.#upsert(key, { ...object, status: { ...object.status, loadBalancer: status } })
+  }
+
   /** All objects, and the revision that `watch` goes on from. @throws the reason of the signal */
   async list({ signal }: SourceOptions = {}): Promise<SourceList> {
     signal?.throwIfAborted()
     return await Promise.resolve({
       revision: this.#journal.revision,
       objects: [...this.#objects.values()],
-      problems: [],
+      problems: [...this.#problems.values()].flat(),
     })
   }
 

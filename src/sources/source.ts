@@ -1,4 +1,5 @@
 /** Where desired objects come from. */
+import type { LoadBalancerStatus } from 'kubernetes-types/core/v1.js'
 import type { ModelObject, ObjectReference } from '../model/index.js'
 
 /** Tells which objects there are: all at one moment, and from then on what changes. */
@@ -15,6 +16,19 @@ export interface Source {
    * is where it should be. Undefined where the source does not know: the object is gone, or never stood in a text.
    */
   locate?(reference: ObjectReference, path?: string): Promise<SourcePlace | undefined>
+}
+
+/** Takes what has become of objects back to where they came from: a source that can write, or a function of yours. */
+export interface StatusWriter {
+  /**
+   * Puts it in the place of a Service's `status.loadBalancer`; the watchers of the source hear of it as of any change. Resolves when
+   * it stands there, or the service is gone; when it rejects, it is tried again later.
+   */
+  writeLoadBalancer(
+    service: ObjectReference,
+    status: LoadBalancerStatus,
+    options?: SourceOptions,
+  ): Promise<void>
 }
 
 /** Of a call. */

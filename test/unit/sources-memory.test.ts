@@ -118,3 +118,40 @@ t.test('a watcher that is left behind while it reads is told so, too', async (t)
     ['upserted', 'resynchronise'],
   )
 })
+
+t.test('the status of a service is written to it, and told', async (t) => {
+  const spec = { ports: [{ port: 80 }] }
+  const source = new MemorySource([web, { kind: 'Service', metadata: { name: 'front' }, spec }])
+  const follower = await Follower.start(source, t)
+  const front = { kind: 'Service', namespace: 'default', name: 'front' } as const
+  const written = { ingress: [{ ip: '192.0.2.1' }] }
+  await source.writeLoadBalancer(front, written)
+  await source.writeLoadBalancer({ ...front, name: 'gone' }, written)
+  await source.writeLoadBalancer({ ...front, name: 'web' }, written)
+  const { objects, revision } = await source.list()
+  t.same(objects[1], {
+    kind: 'Service',
+    metadata: { name: 'front' },
+    spec,
+    status: { loadBalancer: written },
+  })
+  t.equal(objects[0], web, 'the short form has no status')
+  t.equal(revision, '3')
+  await source.writeLoadBalancer(front, written)
+  t.equal((await source.list()).revision, '3', 'the same one again is no event')
+  follower.stop()
+})
+
+t.test('what is wrong at a place is told until it is mended', async (t) => {
+  const source = new MemorySource()
+  const problem = { severity: 'error', place: 'a', message: 'it is broken' } as const
+  source.setProblems('a', [problem])
+  source.setProblems('a', [problem])
+  t.match(await source.list(), { revision: '1', problems: [problem] })
+  source.setProblems('a', [])
+  t.match(await source.list(), { revision: '2', problems: [] })
+  const events = source.watch('0')
+  t.match((await events.next()).value, { event: 'problems', place: 'a', problems: [problem] })
+  t.match((await events.next()).value, { event: 'problems', place: 'a', problems: [] })
+  await events.return!()
+})
