@@ -18,14 +18,18 @@ export async function bundle() {
   const bundles = [
     await bundleTogether(library, 'shared-[hash]'),
     // Apart: the parts that the command loads one by one would split the library into as many pieces.
-    await bundleTogether(Object.values(bin), 'command-[hash]'),
+    await bundleTogether(Object.values(bin), 'command-[hash]', requireForPackages),
   ]
   const written = bundles.flatMap(({ outputs }) => outputs)
   written.push(await writeNotices(bundles.flatMap(({ inputs }) => inputs)))
   for (const file of await filesBelow(folder)) if (!written.includes(file)) await rm(inProject(file))
 }
 
-async function bundleTogether(files, chunkNames) {
+/** What the command logs with is CommonJS, and asks for Node's modules with a `require` that a module does not have. */
+const requireForPackages =
+  "import { createRequire as createRequireOfPackages } from 'node:module'; const require = createRequireOfPackages(import.meta.url);"
+
+async function bundleTogether(files, chunkNames, banner = '') {
   const { build } = await import('esbuild')
   const { metafile } = await build({
     absWorkingDir: root,
@@ -33,6 +37,7 @@ async function bundleTogether(files, chunkNames) {
     outdir: folder,
     outbase: 'dist/src',
     chunkNames,
+    banner: { js: banner },
     bundle: true,
     splitting: true,
     format: 'esm',

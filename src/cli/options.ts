@@ -11,6 +11,8 @@ export interface OptionRow {
   readonly short?: string | undefined
   /** What help calls its value; left out for a switch. */
   readonly value?: string | undefined
+  /** It may be given several times. */
+  readonly isList?: boolean | undefined
   readonly help: string
 }
 
@@ -18,6 +20,8 @@ export interface OptionRow {
 export interface Given {
   /** Of a switch, the value is empty. */
   readonly options: ReadonlyMap<string, string>
+  /** Of those that may be given several times. */
+  readonly lists: ReadonlyMap<string, readonly string[]>
   /** What is no option. */
   readonly words: readonly string[]
 }
@@ -36,20 +40,26 @@ export function readOptions(argv: readonly string[], rows: readonly OptionRow[])
     name,
     {
       type: value === undefined ? ('boolean' as const) : ('string' as const),
+      multiple: true,
       ...(short !== undefined && name === first ? { short } : {}),
     },
   ])
   const { tokens } = parsed(argv, Object.fromEntries(config) as Parameters<typeof parsed>[1])
   const options = new Map<string, string>()
+  const lists = new Map<string, string[]>()
   const words: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') words.push(token.value)
     if (token.kind !== 'option') continue
-    const { name } = byName.get(token.name)!
+    const { name, isList } = byName.get(token.name)!
+    if (isList === true) {
+      lists.set(name, [...(lists.get(name) ?? []), token.value ?? ''])
+      continue
+    }
     if (options.has(name)) throw new UsageError(`--${name} is given twice`, exitUsage)
     options.set(name, token.value ?? '')
   }
-  return { options, words }
+  return { options, lists, words }
 }
 
 type Config = NonNullable<Parameters<typeof parseArgs>[0]>['options']

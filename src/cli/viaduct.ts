@@ -9,6 +9,9 @@ const usage = `Usage: viaduct [--netns NAME|FILE] COMMAND …
   ipvsadm …    as ipvsadm(8): virtual services and real servers of the kernel (\`viaduct ipvsadm -h\`)
   conntrack …  flows that the kernel tracks: list, count, delete, watch (\`viaduct conntrack --help\`)
   nft …        the packet filter: list, monitor, trace (\`viaduct nft --help\`)
+  run …        keeps services that manifests describe: health checks, DNS, the edge (\`viaduct run --help\`)
+  status, get, describe, drain, explain
+               ask a \`viaduct run\` how things are, and tell it who is to get no more connections
   doctor       tells what IPVS needs here, what is there, and what to do about the rest
 
   --netns      the network namespace to work in: a name of \`ip netns\`, or a file
@@ -16,6 +19,7 @@ const usage = `Usage: viaduct [--netns NAME|FILE] COMMAND …
   --help       prints this
 
 Examples
+  viaduct run -f manifests
   viaduct ipvsadm -Ln
   viaduct conntrack list --proto tcp --dport 443
   viaduct conntrack delete --reply-src 10.0.0.7
@@ -24,6 +28,14 @@ Examples
 `
 
 type Run = (words: readonly string[], streams: Streams, netns: string | undefined) => Promise<number>
+
+/** Loaded only if one of them is asked for. */
+const agentCommand =
+  (name: string): Run =>
+  async (words, streams, netns) => {
+    const { run } = await import('./agent/index.js')
+    return run([name, ...words], streams, { netns: netnsOf(netns) })
+  }
 
 const commands: Readonly<Record<string, Run>> = {
   ipvsadm: (words, streams, netns) => ipvsadm(words, streams, 'viaduct ipvsadm', netns),
@@ -35,6 +47,12 @@ const commands: Readonly<Record<string, Run>> = {
     const { run } = await import('./nft/index.js')
     return run(words, streams, { netns: netnsOf(netns) })
   },
+  run: agentCommand('run'),
+  status: agentCommand('status'),
+  get: agentCommand('get'),
+  describe: agentCommand('describe'),
+  drain: agentCommand('drain'),
+  explain: agentCommand('explain'),
   async doctor(words, _streams, netns) {
     const { doctor } = await import('./doctor.js')
     return doctor(netns === undefined ? words : ['--netns', netns, ...words])

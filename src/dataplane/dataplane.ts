@@ -154,7 +154,7 @@ export interface Dataplane {
   readonly chosenBecause?: string | undefined
   /** What it can do on this kernel. */
   readonly capabilities: Capabilities
-  /** What `apply` would do, and nothing is done. */
+  /** What `apply` would do, and nothing is done. Before the first `synchronize` what that would do with what is upserted. */
   plan(change: ServiceChange): Promise<DataplanePlan>
   /**
    * Makes the change; what fails holds nobody else up. `synchronize` comes first: it says what there is to change.

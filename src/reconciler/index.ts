@@ -5,4 +5,4 @@ export {
   type ReconcilerOptions,
   type ServiceStatus,
 } from './reconciler.js'
-export type { ServiceShaper } from './shaper.js'
+export { joinShapers, type ServiceShaper } from './shaper.js'

@@ -30,6 +30,8 @@ export interface ReconcilerOptions extends ServiceModelOptions {
   readonly sourceTimeoutMilliseconds?: number | undefined
   /** Who has a say in which servers get connections: `ServiceChecks` of viaduct/health, say. It stays the caller's. */
   readonly shaper?: ServiceShaper | undefined
+  /** Called when something was done, or could not be, and when sources tell other problems: `status`, `problems` may be others. */
+  readonly onChange?: (() => void) | undefined
 }
 
 /** Where a service stands. */
@@ -84,6 +86,7 @@ export class Reconciler {
   readonly #answers: Promise<void>[] = []
   #stopWatching: (() => void) | undefined
   readonly #shaper: ServiceShaper | undefined
+  readonly #onChange: () => void
   #stopShaping: (() => void) | undefined
   /** Keys of those that the shaper says something else of now. */
   readonly #reshape = new Set<string>()
@@ -118,16 +121,18 @@ export class Reconciler {
     repairIntervalMilliseconds,
     sourceTimeoutMilliseconds,
     shaper,
+    onChange = () => undefined,
     ...model
   }: ReconcilerOptions) {
     this.dataplane = dataplane
     this.model = new ServiceModel(model)
     this.#shaper = shaper
+    this.#onChange = onChange
     this.#interval = milliseconds('repairIntervalMilliseconds', repairIntervalMilliseconds ?? 60_000)
     this.#sourceTimeout = milliseconds('sourceTimeoutMilliseconds', sourceTimeoutMilliseconds ?? 10_000)
     this.#schedule = new Schedule(
       milliseconds('coalesceMilliseconds', coalesceMilliseconds ?? 50),
-      () => (this.#current = this.#work()),
+      () => (this.#current = this.#work().finally(this.#onChange)),
       () => this.#release(),
     )
   }
@@ -163,10 +168,12 @@ export class Reconciler {
         delete: (reference) => this.delete(reference),
         problems: (place, problems) => {
           this.#sources.setProblems(source, place, problems)
+          this.#onChange()
           this.#heard()
         },
         failed: (error) => {
           this.#sources.setError(source, error)
+          this.#onChange()
           resolve()
         },
         listed: (problems) => {

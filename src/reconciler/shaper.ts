@@ -14,3 +14,19 @@ export interface ServiceShaper {
    */
   watch(changed: (keys: readonly string[]) => void): () => void
 }
+
+/** Several in one: each shapes what the one before made of it. */
+export function joinShapers(...shapers: readonly ServiceShaper[]): ServiceShaper {
+  return {
+    change: (change) => {
+      for (const shaper of shapers) shaper.change?.(change)
+    },
+    shape: (service) => shapers.reduce((shaped, shaper) => shaper.shape(shaped), service),
+    watch: (changed) => {
+      const stops = shapers.map((shaper) => shaper.watch(changed))
+      return () => {
+        for (const stop of stops) stop()
+      }
+    },
+  }
+}

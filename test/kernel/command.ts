@@ -1,5 +1,5 @@
 /** Commands of this package and of Debian's in a namespace, side by side. */
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { RunOptions } from '../../src/cli/command.js'
@@ -96,7 +96,14 @@ export function follow(
 }
 
 /** Any program. */
-export function start(file: string, args: readonly string[]): Running & { readonly process: ChildProcess } {
+export function start(
+  file: string,
+  args: readonly string[],
+): Running & {
+  readonly process: ChildProcess
+  /** Its exit code, once it has ended. */
+  readonly ended: Promise<number | null>
+} {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const told = new Told()
   child.stdout.setEncoding('utf8').on('data', (text: string) => told.push('stdout', text))
@@ -104,6 +111,7 @@ export function start(file: string, args: readonly string[]): Running & { readon
   const exit = new Promise<number | null>((resolve) => child.on('close', resolve))
   return Object.assign(told, {
     process: child,
+    ended: exit,
     end: () => {
       child.kill('SIGINT')
       return exit

@@ -106,6 +106,7 @@ class IpvsDataplane implements Dataplane {
   #owed = new Set<string>()
   /** Whether it was told of all services once: what nobody wants is then nobody's. Until then it may be an earlier process's. */
   #isWhole = false
+  #isSynchronized = false
   /** Goes up with every change that is made here: a look that began before it says nothing. */
   #version = 0
   #turn: Promise<unknown> = Promise.resolve()
@@ -171,7 +172,8 @@ class IpvsDataplane implements Dataplane {
       const step = stepOf(change, described)
       const before = new Map([...step.keys()].map((key) => [key, this.#wanted.itemsOf(key)]))
       const touched = this.#wanted.set(step)
-      if (!this.#isWhole) for (const name of this.#unwanted(known, true)) touched.add(name)
+      if (!this.#isWhole)
+        for (const name of this.#unwanted(known, this.#isSynchronized)) touched.add(name)
       const changes = changesOf(differences(touched, this.#wanted, known.present))
       this.#wanted.set(before)
       lines.push(...linesOf(changes))
@@ -203,6 +205,7 @@ class IpvsDataplane implements Dataplane {
       const keeps = keepUnknown && !this.#isWhole
       const applied = await this.#change({ upserted, deleted }, { everything: true, keepUnknown: keeps })
       this.#isWhole = !keeps
+      this.#isSynchronized = true
       return { ...applied, writes: applied.writes + base }
     })
   }

@@ -104,7 +104,10 @@ export class NftablesDataplane implements Dataplane {
   async plan(change: ServiceChange): Promise<DataplanePlan> {
     await this.#last
     const transaction = this.#nftables.transaction()
-    const { step } = this.#stepOf(this.#known(), change, transaction)
+    const { step } =
+      this.#state === undefined
+        ? this.#whole(await this.#readAll({}), [...change.upserted], false, transaction)
+        : this.#stepOf(this.#state, change, transaction)
     step.abandon()
     return { writes: transaction.operations.length, toString: () => this.#print(transaction) }
   }

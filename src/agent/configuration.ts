@@ -1,0 +1,193 @@
+/** What `viaduct run` is configured by. Pure: every field, and what it takes. */
+import { parseAddress, parsePrefix } from '../address/index.js'
+import { ValidationError } from '../errors/index.js'
+import { CheckResources, startOf } from '../health/checks/index.js'
+import type { Check, HealthRules } from '../health/index.js'
+import type { Netns } from '../net/index.js'
+import { rulesOf } from '../health/rules.js'
+import {
+  type FieldProblem,
+  flag,
+  integer,
+  isObject,
+  judged,
+  list,
+  map,
+  object,
+  oneOf,
+  text,
+  type ValueOf,
+} from './schema.js'
+
+export const configurationKind = { apiVersion: 'viaduct/v1', kind: 'Configuration' } as const
+
+const address = text('an IPv4 or IPv6 address', (value) => parseAddress(value) !== undefined)
+const prefix = text('a prefix such as 10.0.0.0/8', (value) => parsePrefix(value) !== undefined)
+const prefixOrAddress = text(
+  'an address or a prefix',
+  (value) => parseAddress(value) !== undefined || parsePrefix(value) !== undefined,
+)
+const path = text('the path of a file')
+const seconds = integer(0, 86_400 * 365)
+const milliseconds = integer(0, 2 ** 31 - 1)
+const namePattern = text('namespace/name, in which * stands for any letters', (value) =>
+  /^[a-z0-9.*-]+\/[a-z0-9.*-]+$/.test(value),
+)
+
+/** Health says what is wrong with a check: nothing is asked yet. What is a function cannot be written in a file. */
+function checkOf(value: unknown): Check {
+  if (!isObject(value) || value['kind'] === 'own') {
+    throw new ValidationError(
+      'kind',
+      isObject(value) ? value['kind'] : value,
+      'a kind of check: tcp, http, http2, …',
+    )
+  }
+  const check = value as unknown as Check
+  startOf(check, { address: '192.0.2.1', port: 1, weight: 1 }, new CheckResources())
+  return check
+}
+
+function namespaceOf(value: unknown): Netns {
+  if (typeof value !== 'string' || value === '')
+    throw new ValidationError('', value, 'the name of a network namespace, or its file')
+  return value.includes('/') ? { path: value } : value
+}
+
+function checkedRules(value: unknown): HealthRules {
+  if (!isObject(value)) throw new ValidationError('', value, 'an object')
+  rulesOf(value)
+  return value
+}
+
+export const configurationField = object({
+  apiVersion: oneOf(configurationKind.apiVersion),
+  kind: oneOf(configurationKind.kind),
+  manifests: list(path),
+  dataplane: object({
+    kind: oneOf('auto', 'nftables', 'ipvs'),
+    name: text('the name of a table: letters, digits, - and _', (value) =>
+      /^[A-Za-z][\w-]{0,14}$/.test(value),
+    ),
+    statistics: flag,
+    masqueradeBit: integer(1, 2 ** 31),
+    netns: judged('the name of a network namespace, or its file', namespaceOf),
+    scheduler: text('the name of a scheduler, as wrr', (value) => /^[\w-]{1,15}$/.test(value)),
+  }),
+  node: object({
+    name: text('the name of this node'),
+    zone: text('the name of a zone'),
+    addresses: list(address),
+    clusterRanges: list(prefix),
+    serviceRanges: list(prefix),
+    nodePortAddresses: list(prefixOrAddress),
+    masqueradeAll: flag,
+  }),
+  allocate: object({
+    clusterRanges: list(prefix),
+    nodePorts: text('a range of ports such as 30000-32767', (value) => /^\d+-\d+$/.test(value)),
+    pools: map(list(text('a prefix, or a range of addresses'))),
+  }),
+  reconcile: object({
+    coalesceMilliseconds: milliseconds,
+    repairIntervalMilliseconds: milliseconds,
+  }),
+  health: object({
+    checks: list(
+      object({
+        services: list(namePattern),
+        protocol: oneOf('tcp', 'udp', 'sctp'),
+        check: judged('a check: its kind and what that takes', checkOf, 'check'),
+        rules: judged('rules of health', checkedRules),
+      }),
+    ),
+  }),
+  healthCheckNodePorts: object({ enabled: flag, addresses: list(address) }),
+  edge: object({
+    device: text('the name of an interface', (value) => /^[^/\s]{1,15}$/.test(value)),
+    addresses: list(prefix),
+    pools: map(list(text('a prefix, or a range of addresses'))),
+    nodeHealthPort: integer(1, 65_535),
+    vrrp: object({
+      virtualRouterId: integer(1, 255),
+      priority: integer(1, 255),
+      intervalCentiseconds: integer(1, 4095),
+      preempt: flag,
+      preemptDelayMilliseconds: milliseconds,
+      peers: list(address),
+      sourceAddress: address,
+    }),
+  }),
+  dns: object({
+    listen: list(object({ address, port: integer(1, 65_535) })),
+    zones: list(text('a name such as cluster.local', (value) => /^[\w-]+(\.[\w-]+)*\.?$/.test(value))),
+    upstreams: list(text('an address, or address:port')),
+    podRecords: oneOf('disabled', 'insecure', 'verified'),
+    ttlSeconds: integer(0, 2 ** 31 - 1),
+    rateLimit: object({ responsesPerSecond: integer(1, 1_000_000), burst: integer(1, 100_000_000) }),
+  }),
+  conntrack: object({
+    tcpEstablishedTimeoutSeconds: seconds,
+    tcpCloseWaitTimeoutSeconds: seconds,
+    tcpBeLiberal: flag,
+    udpTimeoutSeconds: seconds,
+    udpStreamTimeoutSeconds: seconds,
+  }),
+  state: object({ enabled: flag, file: path }),
+  control: object({ enabled: flag, socket: path }),
+  log: object({ level: oneOf('debug', 'info', 'warn', 'error', 'silent') }),
+})
+
+export type AgentConfiguration = ValueOf<typeof configurationField>
+
+/** What a value says, and what is wrong with it. */
+export interface ConfigurationReading {
+  readonly configuration: AgentConfiguration
+  /** Errors: it is not to be used. */
+  readonly problems: readonly FieldProblem[]
+  /** What was left aside, and why. */
+  readonly notes: readonly FieldProblem[]
+}
+
+/** Of a value that says it is a Configuration. */
+export function readConfiguration(value: unknown): ConfigurationReading {
+  const problems: FieldProblem[] = []
+  const configuration = configurationField.read(value ?? {}, '', problems) ?? {}
+  if (isObject(value)) {
+    for (const [name, wanted] of Object.entries(configurationKind)) {
+      if (value[name] === undefined)
+        problems.push({ path: name, message: `expected ${wanted}, and it is not there` })
+    }
+  }
+  return { configuration, problems: problems.length > 0 ? problems : judge(configuration), notes: [] }
+}
+
+/** What single fields cannot tell. */
+function judge({ edge, health }: AgentConfiguration): FieldProblem[] {
+  const problems: FieldProblem[] = []
+  if (edge !== undefined && (edge.addresses?.length ?? 0) > 0 && edge.device === undefined)
+    problems.push({
+      path: 'edge.device',
+      message: 'expected the interface that the addresses are on, and it is not there',
+    })
+  if (edge?.vrrp !== undefined) {
+    if (edge.vrrp.virtualRouterId === undefined)
+      problems.push({
+        path: 'edge.vrrp.virtualRouterId',
+        message: 'expected an integer from 1 to 255, and it is not there',
+      })
+    if ((edge.addresses?.length ?? 0) === 0)
+      problems.push({
+        path: 'edge.addresses',
+        message: 'expected the addresses that go with the master, and there is none',
+      })
+  }
+  for (const [index, { check }] of (health?.checks ?? []).entries()) {
+    if (check === undefined)
+      problems.push({
+        path: `health.checks[${index}].check`,
+        message: 'expected a check, and it is not there',
+      })
+  }
+  return problems
+}

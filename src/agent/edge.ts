@@ -1,0 +1,46 @@
+/** The edge: addresses that go with the master, and services of type LoadBalancer with nodes as servers. */
+import { EdgeBalancer, PoolProvider, VirtualRouter } from '../edge/index.js'
+import type { HealthMonitor } from '../health/index.js'
+import type { Netns } from '../net/index.js'
+import type { Reconciler } from '../reconciler/index.js'
+import type { Source } from '../sources/index.js'
+import type { AgentConfiguration } from './configuration.js'
+import type { AgentLog } from './log.js'
+
+type EdgeConfiguration = NonNullable<AgentConfiguration['edge']>
+
+/** The addresses, for as long as this part of the configuration stays. Undefined where there are none to hold. */
+export async function startRouter(
+  { device, addresses = [], vrrp }: EdgeConfiguration,
+  netns: Netns | undefined,
+  log: AgentLog,
+): Promise<VirtualRouter | undefined> {
+  if (device === undefined || vrrp?.virtualRouterId === undefined) return undefined
+  const { virtualRouterId, ...others } = vrrp
+  const router = await VirtualRouter.start({
+    netns,
+    device,
+    addresses,
+    vrrp: { virtualRouterId, ...others },
+    onError: (error) =>
+      log.error({ error: error.message }, 'edge: something cannot be done, and is tried again'),
+  })
+  router.leader.subscribe((event) => {
+    if (event.event === 'acquired') log.info({ addresses }, 'edge: master')
+    else log.warn({ reason: event.reason }, 'edge: no longer master')
+  })
+  return router
+}
+
+/** Follows sources, which are of services and nodes. */
+export function startBalancers(
+  { pools, nodeHealthPort }: EdgeConfiguration,
+  sources: Iterable<Source>,
+  reconciler: Reconciler,
+  monitor: HealthMonitor,
+): readonly EdgeBalancer[] {
+  const provider = pools === undefined ? undefined : new PoolProvider({ pools })
+  return [...sources].map(
+    (source) => new EdgeBalancer({ source, reconciler, monitor, provider, nodeHealthPort, status: false }),
+  )
+}

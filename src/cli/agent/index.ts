@@ -1,0 +1,28 @@
+/** `viaduct run`, and the commands that ask it. */
+import { type Commands, runCommand, type RunOptions, type Subcommand } from '../command.js'
+import type { Streams } from '../streams.js'
+import { exitFailed } from '../exit.js'
+import { describe, drain, explain, get, status } from './asking.js'
+import { drainRows, explainRows, runRows, socketRow } from './rows.js'
+import { runAgent } from './run.js'
+
+/** By the words behind `viaduct`. */
+export const agentCommands: Readonly<Record<string, Subcommand>> = {
+  run: { options: runRows, exitCode: exitFailed, run: runAgent },
+  status: { options: [socketRow], exitCode: exitFailed, run: status },
+  get: { options: [socketRow], exitCode: exitFailed, run: get },
+  describe: { options: [socketRow], exitCode: exitFailed, run: describe },
+  drain: { options: [socketRow, ...drainRows], exitCode: exitFailed, run: drain },
+  explain: { options: [socketRow, ...explainRows], exitCode: exitFailed, run: explain },
+}
+
+const commands: Commands = {
+  program: 'viaduct',
+  subcommands: agentCommands,
+  help: async () => (await import('./help.js')).help,
+}
+
+/** Does what the words behind `viaduct` say, and resolves to the exit code. */
+export function run(argv: readonly string[], streams: Streams, options: RunOptions = {}): Promise<number> {
+  return runCommand(commands, argv, streams, options)
+}

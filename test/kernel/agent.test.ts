@@ -1,0 +1,298 @@
+/** `viaduct run` as people use it: a process of its own, a folder of manifests, real packets, and the commands that ask it. */
+import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import t, { type Test } from 'tap'
+import { Nftables } from '../../src/nftables/index.js'
+import { until } from '../lab/support/until.js'
+import type { NetworkNamespace } from '../../src/net/index.js'
+import type { Host } from '../../src/testing/index.js'
+import { program, start as startProgram } from './command.js'
+import { ask, clusterAddress, serverPort, serviceNetwork } from './services-network.js'
+
+const service = (name: string, address: string, more: object = {}): object => ({
+  kind: 'Service',
+  apiVersion: 'v1',
+  metadata: { name },
+  spec: {
+    clusterIP: address,
+    selector: { app: 'web' },
+    ports: [{ port: 80, targetPort: serverPort }],
+    ...more,
+  },
+})
+const pod = (name: string, address: string): object => ({
+  kind: 'Pod',
+  apiVersion: 'v1',
+  metadata: { name, labels: { app: 'web' } },
+  spec: { nodeName: 'node' },
+  status: {
+    phase: 'Running',
+    podIP: address,
+    podIPs: [{ ip: address }],
+    conditions: [{ type: 'Ready', status: 'True' }],
+  },
+})
+
+type Started = ReturnType<typeof startProgram>
+
+const startCommand = (netns: NetworkNamespace, words: readonly string[]): Started =>
+  startProgram(process.execPath, [...program(netns), ...words])
+
+async function runCommand(netns: NetworkNamespace, words: readonly string[]) {
+  const started = startCommand(netns, words)
+  const code = await started.ended
+  return { code, stdout: started.lines.map((line) => `${line}\n`).join(''), stderr: started.stderr }
+}
+
+const says = (running: Started, text: string): Promise<void> =>
+  running.until(({ stderr }) => stderr.includes(text))
+
+/** Nobody answers at all, which takes longer to be told than a refusal. */
+async function isServed(client: Host): Promise<boolean> {
+  const signal = AbortSignal.timeout(300)
+  const connection = await client
+    .connect({ address: clusterAddress.ipv4, port: 80, signal })
+    .catch(() => undefined)
+  connection?.destroy()
+  return connection !== undefined
+}
+
+/** A node with a folder of manifests; nothing runs yet. */
+async function place(t: Test) {
+  const { hosts } = await serviceNetwork(t)
+  const folder = await mkdtemp(path.join(tmpdir(), 'viaduct-run-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const manifests = path.join(folder, 'manifests.yaml')
+  const config = path.join(folder, 'config.yaml')
+  const socket = path.join(folder, 'run', 'control.sock')
+  const state = path.join(folder, 'state')
+  const write = async (...objects: object[]): Promise<void> => {
+    // As editors do it: whoever reads sees the old one or the new one.
+    await writeFile(`${manifests}.new`, objects.map((one) => JSON.stringify(one)).join('\n---\n'))
+    await rename(`${manifests}.new`, manifests)
+  }
+  const configure = (more: object = {}): Promise<void> =>
+    writeFile(
+      config,
+      JSON.stringify({
+        apiVersion: 'viaduct/v1',
+        kind: 'Configuration',
+        node: { name: 'node', serviceRanges: ['172.30.0.0/16'] },
+        state: { file: state },
+        control: { socket },
+        log: { level: 'info' },
+        ...more,
+      }),
+    )
+  await configure()
+  const words = ['run', '-f', manifests, '--config', config]
+  const start = async (): Promise<Started> => {
+    const running = startCommand(hosts.node.netns, words)
+    t.teardown(() => running.process.kill('SIGKILL'))
+    await says(running, '"msg":"running"')
+    return running
+  }
+  const asked = (...more: string[]) => runCommand(hosts.node.netns, [...more, '--socket', socket])
+  return { hosts, folder, manifests, config, socket, state, words, write, configure, start, asked }
+}
+
+t.test('a folder becomes packets, is followed, and outlives the process', async (t) => {
+  const { hosts, manifests, state, words, write, configure, start, asked } = await place(t)
+  const { node, client, a, b, c } = hosts
+  const address = clusterAddress.ipv4
+  await write(service('web', address), pod('one', a.address))
+  const running = await start()
+  t.strictSame(await ask(client, address, 2), ['a', 'a'])
+
+  await write(service('web', address), pod('one', b.address))
+  await until('the Pod is another one', async () => (await ask(client, address)).join() === 'b')
+  t.strictSame((await asked('status')).code, 0)
+  const services = await asked('get', 'services', '--json')
+  t.match(JSON.parse(services.stdout), {
+    name: 'web',
+    addresses: [address],
+    servers: [1, 1],
+    state: 'programmed',
+  })
+  t.match((await asked('describe', 'service', 'web')).stdout, /Written in +.*manifests.yaml:1:1/)
+
+  const explained = await asked('explain', `${address}:80`, '--json')
+  t.match(JSON.parse(explained.stdout), {
+    verdict: 'forwarded',
+    candidates: [{ address: b.address, port: serverPort }],
+  })
+  const other = await asked('explain', `${address}:81`, '--json')
+  t.match(JSON.parse(other.stdout), { verdict: 'rejected' })
+  await t.rejects(ask(client, address, 1, 81), { cause: { code: 'ECONNREFUSED' } }, 'and so it is')
+
+  await write(service('web', address), pod('one', b.address), pod('two', c.address))
+  await until('there are two', async () => new Set(await ask(client, address, 8)).size === 2)
+  t.match((await asked('drain', b.address)).stdout, /gets no new connections/)
+  t.strictSame(new Set(await ask(client, address, 8)), new Set(['c']), 'the drained one gets none')
+  t.match(
+    (await asked('get', 'endpoints')).stdout,
+    new RegExp(`${b.address.replaceAll('.', '\\.')} .* draining .* drained by hand`),
+  )
+
+  await configure({ health: { checks: [{ check: { kind: 'tcp' } }] } })
+  running.process.kill('SIGHUP')
+  await says(running, '"msg":"reloaded"')
+  t.match(await asked('status'), { code: 0, stdout: /2 servers checked, 0 down/ })
+  t.strictSame(
+    new Set(await ask(client, address, 4)),
+    new Set(['c']),
+    'drained over a change of the configuration',
+  )
+
+  // Until it is saved: the next start has nothing else.
+  await until('it is saved', async () => (await readFile(state, 'utf8').catch(() => '')).includes(b.address))
+  running.process.kill('SIGTERM')
+  t.equal(await running.ended, 0)
+  t.strictSame(await ask(client, address), ['c'], 'it goes on forwarding')
+  t.match(await asked('status'), { code: 3, stderr: /nobody answers/ })
+
+  await rm(manifests)
+  await using nftables = await Nftables.open({ netns: node.netns })
+  await nftables.transaction().delete('table', { family: 'inet', name: 'viaduct' }).commit()
+  t.notOk(await isServed(client), 'as after a reboot')
+  const again = await start()
+  t.strictSame(
+    new Set(await ask(client, address, 4)),
+    new Set(['c']),
+    'at once, without its folder, and drained still',
+  )
+  t.match(await asked('status'), { code: 1, stdout: /no such file/ })
+  t.match((await asked('drain', b.address, '--undo')).stdout, /gets connections again/)
+  await write(service('web', address), pod('one', b.address))
+  await until(
+    'what is not there any more goes',
+    async () => new Set(await ask(client, address, 8)).size === 1,
+  )
+  t.strictSame(await ask(client, address), ['b'])
+  again.process.kill('SIGTERM')
+  t.equal(await again.ended, 0)
+
+  const torn = await runCommand(node.netns, [...words, '--teardown'])
+  t.match(torn, { code: 0, stdout: /removed: nftables/ })
+  t.strictSame(
+    (await nftables.tables()).map(({ name }) => name),
+    [],
+    'nothing is left in the kernel',
+  )
+  await t.rejects(stat(state), { code: 'ENOENT' })
+})
+
+t.test('a process that is killed at any moment leaves what the next one goes on with', async (t) => {
+  const { hosts, socket, write, start, asked } = await place(t)
+  const { client, a, b } = hosts
+  const address = clusterAddress.ipv4
+  await write(service('web', address), pod('one', a.address))
+  let running = await start()
+  for (const [round, host] of [b, a, b].entries()) {
+    // It is in the middle of reading, programming or saving it.
+    await write(service('web', address), pod('one', host.address))
+    if (round > 0)
+      await until('it is seen', async () => (await asked('get', 'endpoints')).stdout.includes(host.address))
+    running.process.kill('SIGKILL')
+    await running.ended
+    t.equal((await ask(client, address)).length, 1, 'somebody answers')
+    running = await start()
+    await until('the last word counts', async () => (await ask(client, address)).join() === host.name)
+  }
+  t.equal((await stat(socket)).mode & 0o777, 0o600)
+})
+
+t.test('what cannot be meant is told with its place, and nothing is done', async (t) => {
+  const { hosts, folder, config, state, words, write, configure, start, asked } = await place(t)
+  const { client, node, a } = hosts
+  const address = clusterAddress.ipv4
+  await write(service('web', address), pod('one', a.address))
+  await writeFile(
+    config,
+    'apiVersion: viaduct/v1\nkind: Configuration\nhealth:\n  checks:\n    - check:\n        kind: tpc\nnodes: {}\ndns:\n  ttlSeconds: -1\n',
+  )
+  const refused = await runCommand(node.netns, words)
+  t.equal(refused.code, 2)
+  t.match(refused.stderr, /config\.yaml:6:\d+: health\.checks\[0\]\.check\.kind: expected .*"tpc"/)
+  t.match(refused.stderr, /config\.yaml:7:\d+: nodes: there is no field "nodes" here: node is meant\?/)
+  t.match(refused.stderr, /config\.yaml:9:\d+: dns\.ttlSeconds: expected an integer/)
+
+  await configure()
+  const dry = await runCommand(node.netns, [...words, '--dry-run'])
+  t.match(dry, { code: 0, stdout: new RegExp(`${address.replaceAll('.', '\\.')}.*`) })
+  t.match(dry.stdout, /1 virtual services on nftables: \d+ changes/)
+  t.notOk(await isServed(client), 'nothing was done')
+
+  await writeFile(state, '{"viaduct":"state","version":1}\n{"checksum":"0"}\n')
+  const running = await start()
+  await says(running, 'its checksum is another one')
+  t.strictSame(await ask(client, address), ['a'], 'a state that is broken is told of, and not used')
+  t.match(
+    await runCommand(node.netns, words),
+    { code: 2, stderr: /no other process answers/ },
+    'a second one',
+  )
+
+  await configure({ state: { file: path.join(folder, 'other') } })
+  running.process.kill('SIGHUP')
+  await says(running, 'not reloaded')
+  t.strictSame(await ask(client, address), ['a'])
+  await configure()
+
+  await rm(state, { force: true })
+  await until('it is saved anew', async () => {
+    await asked('drain', '192.0.2.200')
+    return stat(state).catch(() => undefined)
+  })
+  t.equal((await stat(state)).mode & 0o777, 0o600)
+  await rm(state)
+  running.process.kill('SIGTERM')
+  t.equal(await running.ended, 0)
+})
+
+t.test('whatever is sent to the control socket, it goes on answering', async (t) => {
+  const { hosts, socket, write, start, asked } = await place(t)
+  await write(service('web', clusterAddress.ipv4), pod('one', hosts.a.address))
+  const running = await start()
+  const send = (bytes: Uint8Array | string): Promise<string> =>
+    new Promise((resolve) => {
+      let text = ''
+      const connection = connect(socket, () => connection.end(bytes))
+      connection.on('data', (piece) => (text += String(piece)))
+      connection.on('error', () => undefined)
+      connection.on('close', () => resolve(text))
+    })
+  let seed = 1
+  const random = (): number => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) / 0x7fffffff
+  for (let round = 0; round < 300; round++) {
+    const noise = Uint8Array.from({ length: Math.ceil(random() * 200) }, () => Math.floor(random() * 256))
+    const head = ['', 'GET ', 'POST /v1/drain HTTP/1.1\r\ncontent-length: 5\r\n\r\n', 'GET /v1/status'][
+      round % 4
+    ]!
+    await send(Buffer.concat([Buffer.from(head), noise]))
+  }
+  t.match(await send(`GET /${'x'.repeat(20_000)} HTTP/1.1\r\n\r\n`), /^HTTP\/1.1 431/, 'too long a head')
+  const post = (body: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const sent = request({ socketPath: socket, path: '/v1/drain', method: 'POST' }, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode))
+      })
+      sent.on('error', reject)
+      sent.end(body)
+    })
+  t.equal(await post('x'), 400)
+  t.equal(await post('{"server":{"a":1}}'), 400)
+  t.equal(await post(`{"server":"${'1'.repeat(60_000)}"}`), 400)
+  t.equal(await post(' '.repeat(70_000)), 400, 'too long a body')
+  t.match(await asked('get', 'pods'), { code: 2, stderr: /services, endpoints or nodes/ })
+  t.match(await asked('describe', 'service', 'none'), { code: 2, stderr: /viaduct get services/ })
+  t.match(await asked('drain', 'nobody'), { code: 2, stderr: /an address/ })
+  t.match(await asked('explain', '1.2.3.4:0'), { code: 2, stderr: /port/ })
+  t.match(await asked('status'), { code: 0 })
+  t.strictSame(await ask(hosts.client, clusterAddress.ipv4), ['a'])
+  running.process.kill('SIGTERM')
+  t.equal(await running.ended, 0)
+})
