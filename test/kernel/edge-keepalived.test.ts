@@ -4,7 +4,7 @@ import type { VrrpOptions } from '../../src/edge/index.js'
 import { downInterval, skewTime } from '../../src/edge/vrrp/machine.js'
 import type { Host } from '../../src/testing/index.js'
 import { kernelTest } from './kernel-test.js'
-import { startLeader, until } from './support/edge.js'
+import { startLeader, until, type Watched } from './support/edge.js'
 import { Keepalived, type KeepalivedOptions, lacksKeepalived } from './support/keepalived.js'
 
 const network = { hosts: ['ours', 'theirs', 'client'], links: [['ours', 'theirs', 'client']] } as const
@@ -51,7 +51,7 @@ async function hasAddress(host: Host, address: string): Promise<boolean> {
 }
 
 if (lacksKeepalived !== undefined) t.fail(lacksKeepalived)
-else
+else {
   for (const one of cases) {
     kernelTest(`keepalived is master and ends: ${one.what}`, { timeoutSeconds: 60 }, async (t, sandbox) => {
       const { ours, theirs } = (await sandbox(network)).hosts
@@ -133,3 +133,80 @@ else
       }
     })
   }
+
+  const [byMulticast] = cases
+  const address = byMulticast!.addresses[0]!
+
+  kernelTest(
+    'the better one stays backup if it is not to pre-empt',
+    { timeoutSeconds: 60 },
+    async (t, sandbox) => {
+      const { ours, theirs } = (await sandbox(network)).hosts
+      const settings = settingsOf(t, byMulticast!, ours, theirs)
+      let them = new Keepalived(theirs, { ...settings.theirs, priority: 100 })
+      let us: Watched | undefined
+      try {
+        await until(() => hasAddress(theirs, address))
+        us = await startLeader(ours, { ...settings.ours, priority: 200, preempt: false })
+        // Five intervals are more than it would wait for.
+        await until(() => us!.leader.status().received >= 6)
+        t.same(us.told, [], 'we let the lesser one be')
+        await them.kill()
+        await us.until('acquired')
+
+        them = new Keepalived(theirs, { ...settings.theirs, priority: 254, words: ['nopreempt'] })
+        await until(() => them.output.includes('Entering BACKUP STATE'))
+        const { sent } = us.leader.status()
+        await until(() => us!.leader.status().sent >= sent + 6)
+        t.ok(us.leader.isLeader, 'and so does it')
+        t.notOk(await hasAddress(theirs, address))
+        await us.leader.resign()
+        await until(() => hasAddress(theirs, address))
+      } catch (error) {
+        t.comment(them.output, us?.leader.status())
+        throw error
+      } finally {
+        await us?.leader.close()
+        await them.kill()
+      }
+    },
+  )
+
+  kernelTest('the better one pre-empts after its delay', { timeoutSeconds: 60 }, async (t, sandbox) => {
+    const { ours, theirs } = (await sandbox(network)).hosts
+    const settings = settingsOf(t, byMulticast!, ours, theirs)
+    const delay = 1000
+    /** It goes on hearing the lesser one until the delay is over, and lets what it heard last run out then. */
+    const most = delay + 10 * intervalCentiseconds + downInterval(200, intervalCentiseconds)
+    let them = new Keepalived(theirs, { ...settings.theirs, priority: 100 })
+    let us: Watched | undefined
+    try {
+      await until(() => hasAddress(theirs, address))
+      let from = performance.now()
+      us = await startLeader(ours, { ...settings.ours, priority: 200, preemptDelayMilliseconds: delay })
+      let took = (await us.until('acquired')) - from
+      t.comment(`we: ${Math.round(took)} ms of ${delay} to ${Math.round(most)}`)
+      t.ok(took >= delay, 'we wait')
+      t.ok(took <= most + grace, 'and no longer')
+      await until(async () => !(await hasAddress(theirs, address)))
+      await them.kill()
+
+      from = performance.now()
+      them = new Keepalived(theirs, { ...settings.theirs, priority: 254, words: ['preempt_delay 1'] })
+      await until(() => them.output.includes('Entering BACKUP STATE'))
+      const entered = performance.now()
+      await us.until('lost')
+      took = us.told.at(-1)!.at - from
+      t.comment(`keepalived: ${Math.round(took)} ms`)
+      t.ok(took >= delay, 'it waits')
+      t.ok(us.told.at(-1)!.at - entered <= most + 2 * grace, 'and no longer')
+      await until(() => hasAddress(theirs, address))
+    } catch (error) {
+      t.comment(them.output, us?.leader.status())
+      throw error
+    } finally {
+      await us?.leader.close()
+      await them.kill()
+    }
+  })
+}

@@ -1,6 +1,6 @@
 /** Two virtual routers of ours on one network. */
 import { parseAddress } from '../../src/address/index.js'
-import { writeIpv4Packet } from '../../src/edge/vrrp/ip-header.js'
+import { writeIpv4Packet, writeIpv6Packet } from '../../src/edge/vrrp/ip-header.js'
 import { downInterval } from '../../src/edge/vrrp/machine.js'
 import { writeAdvertisement } from '../../src/edge/vrrp/packet.js'
 import { openRaw } from '../../src/net/index.js'
@@ -177,6 +177,59 @@ kernelTest('advertisements that do not count', {}, async (t, sandbox) => {
   } finally {
     socket.close()
     await leader.close()
+  }
+})
+
+kernelTest('advertisements of IPv6 that have passed a router do not count', {}, async (t, sandbox) => {
+  const { one, client } = (await sandbox(network)).hosts
+  const group = 'ff02::12'
+  const { leader } = await startLeader(one, { ...router6, priority: 50 })
+  const { leader: peered } = await startLeader(one, {
+    ...router6,
+    virtualRouterId: 52,
+    priority: 50,
+    peers: [client.address6],
+    leastHopLimit: 255,
+  })
+  const { index } = await client.rtnetlink.links.get('eth0')
+  const local = (await client.rtnetlink.addresses.list({ device: 'eth0', family: 'ipv6' })).find(
+    ({ scope }) => scope === 'link',
+  )!
+  const linkLocal = parseAddress(local.address.split('/')[0]!)!
+  const socket = openRaw({
+    netns: client.netns,
+    device: 'eth0',
+    family: 'ipv6',
+    protocol: 112,
+    headerIncluded: true,
+  })
+  try {
+    const send = (to: string, source: Uint8Array, virtualRouterId: number, hopLimit: number): void => {
+      const advertisement = { ...router6, virtualRouterId, priority: 254 }
+      const target = parseAddress(to)!
+      const packet = writeIpv6Packet(source, target, writeAdvertisement(advertisement, source, target))
+      packet[7] = hopLimit
+      socket.send(packet, { address: to, interfaceIndex: to === group ? index : undefined })
+    }
+    const own = parseAddress(client.address6)!
+    const sendAll = (hopLimit: number): void => {
+      send(group, linkLocal, 51, hopLimit)
+      send(one.address6, own, 52, hopLimit)
+    }
+    await until(() => leader.isLeader && peered.isLeader)
+    for (const hopLimit of [254, 64, 1]) sendAll(hopLimit)
+    for (const each of [leader, peered]) {
+      await until(() => (each.status().dropped['hop-limit'] ?? 0) === 3)
+      t.equal(each.status().received, 0)
+      t.ok(each.isLeader, 'however good the sender says it is')
+    }
+    // The same with 255 counts.
+    sendAll(255)
+    for (const each of [leader, peered]) await until(() => !each.isLeader)
+  } finally {
+    socket.close()
+    await leader.close()
+    await peered.close()
   }
 })
 

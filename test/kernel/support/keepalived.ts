@@ -1,7 +1,7 @@
 /** keepalived in a host of a sandbox: another one who speaks VRRP. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Host } from '../../../src/testing/index.js'
 
@@ -55,6 +55,8 @@ vrrp_instance test {
     const inside = `--net=/proc/${process.pid}/fd/${host.netns.fd}`
     const own = ['--vrrp', '--dont-fork', '--log-console', '--log-detail', '--use-file', file('conf')]
     const files = ['--pid', file('pid'), '--vrrp_pid', file('vrrp-pid')]
+    // Of one that was killed: it would be taken for running.
+    for (const name of ['pid', 'vrrp-pid']) rmSync(file(name), { force: true })
     this.#process = spawn('nsenter', [inside, 'keepalived', ...own, ...files], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
