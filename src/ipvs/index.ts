@@ -52,6 +52,7 @@ export {
 export { IpvsService, type IpvsServiceOptions, type ServiceStatistics } from './service.js'
 export { ServersAbortedError, type ServersChange } from './ledger.js'
 export { Servers, type SetServersOptions } from './servers.js'
+export { type ConnectionSync, type ConnectionSyncOptions, syncConnections } from './sync.js'
 export {
   IpvsSettings,
   type Setting,
