@@ -1,10 +1,11 @@
 /** Requests without a pause, on connections that stay and on new ones: what became of each, and of which server. */
 import type { Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import type { Host } from '../../../src/testing/index.js'
 
 /** Where servers of the load listen: each byte is answered by one, their name's. */
 export const loadPort = 7000
-const patienceMilliseconds = 10_000
+const usualPatience = 10_000
 
 export interface LoadOptions {
   readonly address: string
@@ -13,6 +14,10 @@ export interface LoadOptions {
   readonly staying: number
   /** So many at a time have a new connection for each request. */
   readonly fresh: number
+  /** How long each of them rests after one; not at all unless said. */
+  readonly pauseMilliseconds?: number | undefined
+  /** What takes longer has failed: to connect, to be answered. */
+  readonly patienceMilliseconds?: number | undefined
 }
 
 export interface Failure {
@@ -56,7 +61,7 @@ export class Load {
     this.#client = client
     this.#options = options
     for (let count = 0; count < options.staying; count++) this.#running.push(this.#stay())
-    for (let count = 0; count < options.fresh; count++) this.#running.push(this.#renew())
+    for (let count = 0; count < options.fresh; count++) this.#running.push(this.#renew(count / options.fresh))
   }
 
   /** Counts answers anew. What was being asked before is no part of it, however long it takes. */
@@ -71,9 +76,14 @@ export class Load {
     await Promise.all(this.#running)
   }
 
+  get #patience(): number {
+    return this.#options.patienceMilliseconds ?? usualPatience
+  }
+
   async #connect(): Promise<Socket> {
     const { address, port } = this.#options
-    const socket = await this.#client.connect({ address, port })
+    const signal = AbortSignal.timeout(this.#patience)
+    const socket = await this.#client.connect({ address, port, signal })
     socket.setNoDelay(true)
     socket.on('error', () => undefined)
     return socket
@@ -90,7 +100,7 @@ export class Load {
         socket = await this.#connect()
         while (!this.#isOver) {
           began = performance.now()
-          const answered = await answer(socket)
+          const answered = await answer(socket, this.#patience)
           if (server !== undefined && answered !== server) throw new Error(`${server} became ${answered}`)
           server = answered
           this.staying.set(socket, server)
@@ -106,13 +116,16 @@ export class Load {
     }
   }
 
-  async #renew(): Promise<void> {
+  /** @param part  Of the pause: they are not to ask all at once. */
+  async #renew(part: number): Promise<void> {
+    const { pauseMilliseconds } = this.#options
+    if (pauseMilliseconds !== undefined) await setTimeout(part * pauseMilliseconds)
     while (!this.#isOver) {
       const began = performance.now()
       try {
         const socket = await this.#connect()
         try {
-          const server = await answer(socket)
+          const server = await answer(socket, this.#patience)
           if (began >= this.#countedFrom) this.answers.set(server, (this.answers.get(server) ?? 0) + 1)
           this.requests++
         } finally {
@@ -122,13 +135,17 @@ export class Load {
         const failed = performance.now()
         this.failures.push({ kind: 'new', server: undefined, began, failed, error: error as Error })
       }
+      if (pauseMilliseconds !== undefined) await setTimeout(pauseMilliseconds)
     }
   }
 }
 
-function answer(socket: Socket): Promise<string> {
+function answer(socket: Socket, patienceMilliseconds: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => done(() => reject(new Error('no answer'))), patienceMilliseconds)
+    const timer = globalThis.setTimeout(
+      () => done(() => reject(new Error('no answer'))),
+      patienceMilliseconds,
+    )
     const done = (settle: () => void): void => {
       clearTimeout(timer)
       socket.off('data', onData)

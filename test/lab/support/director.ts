@@ -90,8 +90,8 @@ async function program(netns: Netns, { by, servers }: DirectorInput): Promise<()
 
 export const directorProcess = fileURLToPath(import.meta.url)
 
-const [program_, path, input] = process.argv.slice(1)
-if (program_ === directorProcess && path !== undefined && input !== undefined) {
+const [script, path, input] = process.argv.slice(1)
+if (script === directorProcess && path !== undefined && input !== undefined) {
   await startDirector({ path }, JSON.parse(input) as DirectorInput)
   process.stdout.write('started\n')
 }

@@ -1,0 +1,7 @@
+/** A minute of requests while nodes and balancers in front of them are killed one by one: what fails is accounted for. */
+import t from 'tap'
+import { edgeUnderLoad } from '../kernel/support/edge-under-load.js'
+
+void t.test('requests fail only until a failure can be known', { timeout: 600_000 }, (t) =>
+  edgeUnderLoad(t, 60_000),
+)
