@@ -6,6 +6,11 @@ export type LeaderEvent =
   | { readonly event: 'acquired' }
   /** It is no more. `reason` is for people. */
   | { readonly event: 'lost'; readonly reason: string }
+  /**
+   * It still is, and another host was one as well until now: after a partition. Whoever has learnt from that one where the addresses
+   * are has to be told again.
+   */
+  | { readonly event: 'contested' }
 
 /** Takes an event. What it returns is waited for by `resign()` and `close()`, so that a host that steps down has let go. */
 export type LeaderListener = (event: LeaderEvent) => void | Promise<void>
@@ -51,8 +56,8 @@ export class LeaderListeners {
   }
 
   tell(event: LeaderEvent): void {
-    const isLeader = event.event === 'acquired'
-    if (isLeader === this.#isLeader) return
+    const isLeader = event.event !== 'lost'
+    if (event.event === 'contested' ? !this.#isLeader : isLeader === this.#isLeader) return
     this.#isLeader = isLeader
     for (const listener of [...this.#listeners]) this.#call(listener, event)
   }

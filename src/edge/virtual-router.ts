@@ -44,6 +44,9 @@ export interface VirtualRouterStatus {
   readonly error?: Error | undefined
 }
 
+/** Milliseconds: who claims to be master a thousand times is not answered by a thousand announcements. */
+const leastBetweenContests = 100
+
 /**
  * Addresses that are on this host's interface while it is master, and are announced when it becomes master. On an orderly stop the
  * others hear of it first, then the addresses go, and nothing else changes. What a killed process has left is taken off at the start,
@@ -62,6 +65,7 @@ export class VirtualRouter {
   readonly #apply = new Repeatable(() => this.#applyOnce(this.leader.isLeader))
   #hasAddresses = false
   #foreign: readonly string[] = []
+  #contestedAt = -Infinity
   #error: Error | undefined
   #retry: NodeJS.Timeout | undefined
   #closed: Promise<void> | undefined
@@ -108,7 +112,9 @@ export class VirtualRouter {
       throw error
     }
     const router = new VirtualRouter(options, leader, addresses, rtnetlink)
-    router.#unsubscribe = leader.subscribe(() => router.#apply.run())
+    router.#unsubscribe = leader.subscribe(({ event }) =>
+      event === 'contested' ? router.#announceAgain() : router.#apply.run(),
+    )
     router.#follow()
     return router
   }
@@ -169,6 +175,14 @@ export class VirtualRouter {
       if (this.#closing.signal.aborted) return
       this.#retry = setTimeout(() => void this.#apply.run(), retryMilliseconds)
     }
+  }
+
+  /** Another host has just had the addresses, too: neighbours may have learnt them from there. */
+  async #announceAgain(): Promise<void> {
+    const now = performance.now()
+    if (!this.#hasAddresses || now - this.#contestedAt < leastBetweenContests) return
+    this.#contestedAt = now
+    await this.#announcer?.start()
   }
 
   #fail(error: Error): void {

@@ -271,18 +271,45 @@ t.test('of two masters one gives way', (t) => {
     router.at(4000)
     return router
   }
-  t.same(master().at(4100, heard(101)), ['lost'])
-  t.same(master().at(4100, heard(100, { isFromHigherAddress: true })), ['lost'])
+  // With its own priority, so that the better one knows.
+  t.same(master().at(4100, heard(101)), ['advertise', 'lost'])
+  t.same(master().at(4100, heard(100, { isFromHigherAddress: true })), ['advertise', 'lost'])
   const stays = master()
   t.same(
     stays.at(4100, heard(100)),
-    ['advertise'],
+    ['advertise', 'contested'],
     'the lower address hears at once whose it is (RFC 9568, 6.4.3)',
   )
   t.same(stays.at(4101, heard(99)), [], 'but not a thousand times')
-  t.same(stays.at(4250, heard(99)), ['advertise'])
+  t.same(stays.at(4250, heard(99)), ['advertise', 'contested'])
   t.same(stays.at(4300, heard(0)), ['advertise'], 'RFC 5798, 6.4.3')
   t.equal(nextAt(stays.state), 5300)
+  t.end()
+})
+
+t.test('two masters that meet: one is left, and knows of the other, whoever is heard first', (t) => {
+  for (const isBetterFirst of [true, false]) {
+    const better = new Router(200)
+    const lesser = new Router(100)
+    for (const router of [better, lesser]) {
+      router.at(0, { type: 'startup' })
+      router.at(4000)
+    }
+    const told: string[] = []
+    /** What one says the other hears, and so on. */
+    const say = (from: Router, to: Router, now: number): void => {
+      const before = to.actions.length
+      told.push(...to.at(now, heard(from.state.priority)))
+      const answers = to.actions.slice(before).filter(([, { type }]) => type === 'advertise')
+      for (const _ of answers) say(to, from, now)
+    }
+    if (isBetterFirst) say(better, lesser, 5000)
+    else say(lesser, better, 5000)
+    t.equal(better.state.name, 'master')
+    t.equal(lesser.state.name, 'backup')
+    t.equal(told.filter((type) => type === 'contested').length, 1)
+    t.equal(told.filter((type) => type === 'lost').length, 1)
+  }
   t.end()
 })
 
@@ -311,7 +338,7 @@ t.test('priorities change while it runs', (t) => {
   t.same(router.at(4100, { type: 'priority', priority: 50 }), ['advertise'], 'the others hear of it at once')
   t.same(router.actions.at(-1)![1], { type: 'advertise', priority: 50 })
   t.same(router.at(4101, { type: 'priority', priority: 50 }), [])
-  t.same(router.at(4200, heard(100)), ['lost'])
+  t.same(router.at(4200, heard(100)), ['advertise', 'lost'])
   t.end()
 })
 
@@ -347,7 +374,8 @@ t.test(
             // Acquired and lost take turns.
             if (type === 'acquired' && isMaster) return false
             if (type === 'lost' && !isMaster) return false
-            if (type !== 'advertise') isMaster = type === 'acquired'
+            if (type === 'contested' && !isMaster) return false
+            if (type !== 'advertise') isMaster = type !== 'lost'
           }
           state = next.state
           if (isMaster !== (state.name === 'master')) return false

@@ -185,8 +185,8 @@ export class VrrpLeader implements Leader {
     this.#state = state
     for (const action of actions) {
       if (action.type === 'advertise') this.#send(action.priority)
-      else if (action.type === 'acquired') this.#listeners.tell({ event: 'acquired' })
-      else this.#listeners.tell({ event: 'lost', reason: this.#why })
+      else if (action.type === 'lost') this.#listeners.tell({ event: 'lost', reason: this.#why })
+      else this.#listeners.tell({ event: action.type })
     }
     this.#arm()
   }

@@ -2,7 +2,8 @@
  * VRRP's state machine (RFC 5798, 6.4; RFC 9568, 6.4): pure. Time comes in as a number, what is to be done comes out. Who holds
  * the timers asks `nextAt`.
  *
- * Two things are more than the RFC has: a delay before a lower priority is pre-empted, and priorities that change while it runs.
+ * Three things are more than the RFC has: a delay before a lower priority is pre-empted, priorities that change while it runs, and
+ * that two masters tell each other of it when they meet, so that the one who stays announces the addresses once more.
  */
 import { ownerPriority } from './packet.js'
 
@@ -58,7 +59,9 @@ export type VrrpEvent =
 
 /** What is to be done, in this order. */
 export type VrrpAction =
-  { readonly type: 'advertise'; readonly priority: number } | { readonly type: 'acquired' | 'lost' }
+  | { readonly type: 'advertise'; readonly priority: number }
+  /** `contested`: it stays master, and another router was one as well. */
+  | { readonly type: 'acquired' | 'lost' | 'contested' }
 
 /** A state and what is to be done on the way to it. */
 export interface VrrpStep {
@@ -165,11 +168,17 @@ function hearAsMaster(rules: VrrpRules, state: Named<'master'>, heard: Heard, no
   if (heard.priority === 0) return advertiseNow(rules, state, now)
   const isBeaten = heard.priority > priority || (heard.priority === priority && heard.isFromHigherAddress)
   if (isBeaten) {
-    return { state: backup(priority, heard.intervalCentiseconds, now), actions: [{ type: 'lost' }] }
+    // The better one may have heard nothing of this one yet, and would not know that neighbours have learnt its address from here.
+    return {
+      state: backup(priority, heard.intervalCentiseconds, now),
+      actions: [{ type: 'advertise', priority }, { type: 'lost' }],
+    }
   }
   // RFC 9568, 6.4.3 answers, so that the other and the switches hear of it at once. Not more often than a tenth of the
   // interval: who sends a thousand of them is not sent a thousand.
-  return now - state.assertedAt < rules.intervalCentiseconds ? stay(state) : advertiseNow(rules, state, now)
+  if (now - state.assertedAt < rules.intervalCentiseconds) return stay(state)
+  const answered = advertiseNow(rules, state, now)
+  return { ...answered, actions: [...answered.actions, { type: 'contested' }] }
 }
 
 function advertiseNow(rules: VrrpRules, state: Named<'master'>, now: number): VrrpStep {

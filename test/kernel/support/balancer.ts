@@ -18,7 +18,7 @@ export interface BalancerInput {
 }
 
 export type BalancerLine =
-  | { readonly event: 'ready' | 'acquired' | 'lost' }
+  | { readonly event: 'ready' | 'acquired' | 'lost' | 'contested' }
   | { readonly event: 'out' | 'in'; readonly address: string }
 
 async function balance(path: string, input: BalancerInput): Promise<void> {

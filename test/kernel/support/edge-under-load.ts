@@ -71,9 +71,10 @@ class Balancer {
     if (line.event === 'ready') this.isReady = true
     else if (line.event === 'out') this.out.add(line.address)
     else if (line.event === 'in') this.out.delete(line.address)
-    else {
-      this.isMaster = line.event === 'acquired'
-      if (this.isMaster) this.acquired++
+    else if (line.event === 'lost') this.isMaster = false
+    else if (line.event === 'acquired') {
+      this.isMaster = true
+      this.acquired++
     }
   }
 }
