@@ -20,7 +20,8 @@ export interface VirtualAddressesOptions {
   readonly scope?: Scope | undefined
   /**
    * A number from 4 to 255 that nobody else on this interface uses (IFA_PROTO). With one, addresses that bear it and are not in the
-   * list are ours, too, left over from an earlier list, and are taken off. Without one the list alone is.
+   * list are ours, too, left over from an earlier list, and are taken off. Without one the list alone is. Kernels before 5.18 keep
+   * no such number: there the list alone is in any case, and addresses of it that bear the number of another owner are not told apart.
    */
   readonly owner?: number | undefined
 }
@@ -35,7 +36,10 @@ export interface AddressesChange {
 
 /** How ours are known again, also by a process that comes after a killed one. 1 to 3 are the kernel's (IFAPROT_*). */
 const usualOwner = 118
-/** Of IPv6, for kernels that do not keep IFA_PROTO (before 5.18). Above what the kernel gives (256), so that others' routes win. */
+/**
+ * For kernels that do not keep IFA_PROTO (before 5.18): of IPv6, and of IPv4 where there is no room for a label (IFA_RT_PRIORITY,
+ * since 4.18). Above what the kernel gives (256, 0), so that others' routes win.
+ */
 const markingMetric = 4118
 /** Of IPv4, for the same, and for people; where the name of the interface leaves room (IFNAMSIZ). */
 const labelOf = (device: string): string | undefined => (device.length <= 7 ? `${device}:viaduct` : undefined)
@@ -143,15 +147,17 @@ export class VirtualAddresses {
   #inputOf(address: string, family: AddressFamily): InterfaceAddressInput {
     const { device, scope } = this.#options
     const common = { device, address, protocol: this.#protocol }
-    if (family === 'ipv4') return { ...common, scope, label: labelOf(device) }
+    if (family === 'ipv4') {
+      const label = labelOf(device)
+      return { ...common, scope, label, metric: label === undefined ? markingMetric : undefined }
+    }
     return { ...common, flags: ['no-dad'], metric: markingMetric, preferredSeconds: 0 }
   }
 
   #isOurs({ protocol, label, metric, family }: InterfaceAddress): boolean {
     if (protocol !== undefined) return protocol === this.#protocol
-    return family === 'ipv4'
-      ? label !== undefined && label === labelOf(this.#options.device)
-      : metric === markingMetric
+    const ownLabel = family === 'ipv4' ? labelOf(this.#options.device) : undefined
+    return ownLabel === undefined ? metric === markingMetric : label === ownLabel
   }
 
   async #list(): Promise<readonly InterfaceAddress[]> {

@@ -85,6 +85,41 @@ kernelTest('those of a process that is gone are known again', {}, async (t, sand
   await killed.close()
 })
 
+// Those keep no number of who has put an address there: what is put there without one is what they show.
+for (const device of ['eth0', 'enp0s31f6']) {
+  kernelTest(`as on kernels before 5.18 they are known by other marks: ${device}`, {}, async (t, sandbox) => {
+    const { one } = (await sandbox(network)).hosts
+    if (device !== 'eth0') await one.rtnetlink.links.add({ kind: 'bridge', name: device, up: true })
+    const mine = ['192.0.2.10/24', '2001:db8::10/64']
+    const options = { netns: one.netns, device, addresses: mine }
+    const virtual = await VirtualAddresses.open(options)
+    await virtual.put()
+    const put = (await one.rtnetlink.addresses.list({ device })).filter(({ address }) =>
+      mine.includes(address),
+    )
+    t.same(put.map(({ address }) => address).sort(), mine)
+    await virtual.remove()
+    for (const { address, family, label, metric, flags } of put) {
+      const isIpv4 = family === 'ipv4'
+      await one.rtnetlink.addresses.add({
+        device,
+        address,
+        ...(isIpv4 ? { label } : {}),
+        flags: flags.filter((flag) => flag === 'no-dad'),
+        metric,
+      })
+    }
+    t.same(await virtual.put(), { changed: [], foreign: [] }, 'they are ours')
+    t.same([...(await virtual.remove()).changed].sort(), mine)
+    // The same without any mark.
+    for (const address of mine) await one.rtnetlink.addresses.add({ device, address })
+    t.same([...(await virtual.put()).foreign].sort(), mine)
+    await virtual.close()
+    const left = (await one.rtnetlink.addresses.list({ device })).map(({ address }) => address)
+    t.ok(mine.every((address) => left.includes(address)))
+  })
+}
+
 kernelTest('the kernel takes no other addresses away with ours', {}, async (t, sandbox) => {
   const { one } = (await sandbox(network)).hosts
   const virtual = await VirtualAddresses.open({
