@@ -12,7 +12,10 @@ export interface InterfaceState {
   readonly before: Readonly<Record<string, string>>
   /** Of the interface. */
   readonly addresses: readonly string[]
-  /** Of all others, in the kernel's order. */
+  /**
+   * Of all others, in the kernel's order. Not one that ours has, too: it was there first, and comes and goes elsewhere with
+   * whoever is master (viaduct/edge).
+   */
   readonly nodeAddresses: readonly string[]
   /** Those of them that others reach. */
   readonly reachable: readonly string[]
@@ -39,13 +42,15 @@ export async function readInterface(rtnetlink: Rtnetlink, name: string): Promise
       if (scope === 'universe') reachable.push(plain)
     }
   }
+  const ours = new Set(addresses)
+  const isOthers = (address: string): boolean => !ours.has(address)
   return {
     isThere: link !== undefined,
     isUp: link?.up === true,
     before: parseRecord(link?.alias) ?? {},
     addresses,
-    nodeAddresses,
-    reachable,
+    nodeAddresses: nodeAddresses.filter(isOthers),
+    reachable: reachable.filter(isOthers),
   }
 }
 

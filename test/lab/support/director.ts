@@ -27,12 +27,14 @@ export interface DirectorInput {
 export interface Director {
   readonly ipvs: Ipvs
   readonly router: VirtualRouter
+  /** Of a dataplane: how often everything has been read and compared. */
+  passes(): number | undefined
   close(): Promise<void>
 }
 
 export async function startDirector(netns: Netns, input: DirectorInput): Promise<Director> {
   const { priority, intervalCentiseconds, syncs } = input
-  const closeTable = await program(netns, input)
+  const table = await program(netns, input)
   const ipvs = await Ipvs.open({ netns })
   const sync = syncs
     ? await syncConnections(ipvs, { interface: serverSide.device, syncId: 7 })
@@ -55,12 +57,15 @@ export async function startDirector(netns: Netns, input: DirectorInput): Promise
     await inner.close()
     await sync.close()
     ipvs.close()
-    await closeTable()
+    await table.close()
   }
-  return { ipvs, router, close }
+  return { ipvs, router, passes: table.passes, close }
 }
 
-async function program(netns: Netns, { by, servers }: DirectorInput): Promise<() => Promise<void>> {
+async function program(
+  netns: Netns,
+  { by, servers }: DirectorInput,
+): Promise<Pick<Director, 'passes' | 'close'>> {
   const { address } = clientSide
   if (by === 'ipvs') {
     const service = await IpvsService.ensure(
@@ -68,10 +73,10 @@ async function program(netns: Netns, { by, servers }: DirectorInput): Promise<()
       { netns },
     )
     await service.servers.set(servers.map((address) => ({ address, port: serverPort })))
-    return () => service.close()
+    return { passes: () => undefined, close: () => service.close() }
   }
   const dataplane = await openDataplane({ kind: 'ipvs', netns })
-  const reconciler = new Reconciler({ dataplane })
+  const reconciler = new Reconciler({ dataplane, repairIntervalMilliseconds: 500 })
   // As a cluster address: at others servers would see the director in the client's place, and each director is another one.
   reconciler.upsert({
     name: 'echo',
@@ -82,9 +87,12 @@ async function program(netns: Netns, { by, servers }: DirectorInput): Promise<()
   })
   await reconciler.start()
   await reconciler.settled()
-  return async () => {
-    await reconciler.close()
-    dataplane.close()
+  return {
+    passes: () => reconciler.counts.passes,
+    close: async () => {
+      await reconciler.close()
+      dataplane.close()
+    },
   }
 }
 
