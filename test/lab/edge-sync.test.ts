@@ -8,19 +8,19 @@ import type { Host } from '../../src/testing/index.js'
 import { type MakeSandbox, many } from '../kernel/kernel-test.js'
 import { ipvsTest } from './ipvs-test.js'
 import {
-  clientSide,
+  clientDevice,
   type DirectorInput,
   directorProcess,
+  serverDevice,
   serverPort,
-  serverSide,
   servicePort,
   startDirector,
+  virtual,
 } from './support/director.js'
 import { uses } from './support/features.js'
 import { until } from './support/until.js'
 
 const isSlow = many(50) !== 50
-const to = { address: clientSide.address, port: servicePort }
 
 /** In a process of its own. Ends it and cuts the host off. */
 async function startKillable(t: Test, host: Host, input: DirectorInput): Promise<() => Promise<void>> {
@@ -40,7 +40,7 @@ async function startKillable(t: Test, host: Host, input: DirectorInput): Promise
   ])
   return async () => {
     await kill()
-    for (const { device } of [clientSide, serverSide]) await host.rtnetlink.links.set(device, { up: false })
+    for (const device of [clientDevice, serverDevice]) await host.rtnetlink.links.set(device, { up: false })
   }
 }
 
@@ -57,9 +57,14 @@ function ask(socket: Socket): Promise<string | undefined> {
 async function failOver(
   t: Test,
   sandbox: MakeSandbox,
-  by: DirectorInput['by'],
-  syncs: boolean,
+  how: Pick<DirectorInput, 'by' | 'family' | 'syncs'>,
 ): Promise<void> {
+  const { syncs, family } = how
+  const { service, gateway, length } = virtual[family]
+  const [own, another, everywhere] =
+    family === 'ipv4'
+      ? (['address', '10.0.2.11', '0.0.0.0/0'] as const)
+      : (['address6', 'fd00:2::11', '::/0'] as const)
   const net = await sandbox({
     hosts: ['client', 'first', 'second', 'servers'],
     links: [
@@ -68,28 +73,29 @@ async function failOver(
     ],
     settings: {
       servers: {
-        addresses: [{ address: '10.0.2.11/24', towards: 'first' }],
+        addresses: [{ address: `${another}/${length}`, towards: 'first' }],
         defaultRoute: false,
-        routes: [{ destination: '0.0.0.0/0', via: serverSide.address }],
+        routes: [{ destination: everywhere, via: gateway }],
       },
     },
   })
   const { client, first, second, servers } = net.hosts
-  const addresses = [servers.address, '10.0.2.11']
+  const addresses = [servers[own], another]
   for (const address of addresses) {
     await servers.serveTcp(
       (socket) => socket.on('error', () => undefined).on('data', () => socket.write(address)),
       { address, port: serverPort },
     )
   }
-  const input = { by, syncs, servers: addresses, intervalCentiseconds: isSlow ? 100 : 20 }
+  const input = { ...how, servers: addresses, intervalCentiseconds: isSlow ? 100 : 20 }
   const kill = await startKillable(t, first, { ...input, priority: 200 })
   const other = await startDirector(second.netns, { ...input, priority: 100 })
   try {
     await until('the first is master', async () =>
-      (await first.rtnetlink.addresses.list()).some(({ address }) => address === `${serverSide.address}/24`),
+      (await first.rtnetlink.addresses.list()).some(({ address }) => address === `${gateway}/${length}`),
     )
-    const connect = async (): Promise<Socket> => (await client.connect(to)).on('error', () => undefined)
+    const connect = async (): Promise<Socket> =>
+      (await client.connect({ address: service, port: servicePort })).on('error', () => undefined)
     const sockets: Socket[] = []
     for (let count = 0; count < 6; count++) sockets.push(await connect())
     const began = performance.now()
@@ -147,16 +153,20 @@ async function failOver(
 }
 
 ipvsTest('connections go on through another director when theirs is killed', async (t, sandbox) => {
-  await failOver(t, sandbox, 'ipvs', true)
+  await failOver(t, sandbox, { by: 'ipvs', family: 'ipv4', syncs: true })
   uses('ipvs-sync-daemon')
 })
 
+ipvsTest('connections of IPv6 do, too', async (t, sandbox) => {
+  await failOver(t, sandbox, { by: 'ipvs', family: 'ipv6', syncs: true })
+})
+
 ipvsTest('without synchronisation they end', async (t, sandbox) => {
-  await failOver(t, sandbox, 'ipvs', false)
+  await failOver(t, sandbox, { by: 'ipvs', family: 'ipv4', syncs: false })
 })
 
 ipvsTest('connections of a dataplane’s services go on, too', async (t, sandbox) => {
-  await failOver(t, sandbox, 'dataplane', true)
+  await failOver(t, sandbox, { by: 'dataplane', family: 'ipv4', syncs: true })
 })
 
 ipvsTest('daemons that run already are gone on with, if they are the same', async (t, sandbox) => {

@@ -10,13 +10,18 @@ import type { Netns } from '../../../src/net/index.js'
 
 export const servicePort = 80
 export const serverPort = 8080
-/** Clients know the one, servers send everything to the other. */
-export const clientSide = { device: 'eth0', address: '10.0.1.100' } as const
-export const serverSide = { device: 'eth1', address: '10.0.2.254' } as const
+export const clientDevice = 'eth0'
+export const serverDevice = 'eth1'
+/** Virtual addresses: clients know that of `service`, servers send everything to that of `gateway`. */
+export const virtual = {
+  ipv4: { service: '10.0.1.100', gateway: '10.0.2.254', length: 24 },
+  ipv6: { service: 'fd00:1::100', gateway: 'fd00:2::254', length: 64 },
+} as const
 
 export interface DirectorInput {
   /** By the kernel's interface itself, or by a dataplane. */
   readonly by: 'ipvs' | 'dataplane'
+  readonly family: keyof typeof virtual
   readonly servers: readonly string[]
   readonly priority: number
   readonly intervalCentiseconds: number
@@ -33,23 +38,24 @@ export interface Director {
 }
 
 export async function startDirector(netns: Netns, input: DirectorInput): Promise<Director> {
-  const { priority, intervalCentiseconds, syncs } = input
+  const { priority, intervalCentiseconds, syncs, family } = input
+  const { service, gateway, length } = virtual[family]
   const table = await program(netns, input)
   const ipvs = await Ipvs.open({ netns })
   const sync = syncs
-    ? await syncConnections(ipvs, { interface: serverSide.device, syncId: 7 })
+    ? await syncConnections(ipvs, { interface: serverDevice, syncId: 7 })
     : { close: () => Promise.resolve() }
   const router = await VirtualRouter.start({
     netns,
-    device: clientSide.device,
-    addresses: [`${clientSide.address}/24`],
+    device: clientDevice,
+    addresses: [`${service}/${length}`],
     vrrp: { virtualRouterId: 7, priority, intervalCentiseconds },
   })
   // Goes with the other one: what clients send and what servers answer are to pass the same director.
   const inner = await VirtualRouter.start({
     netns,
-    device: serverSide.device,
-    addresses: [`${serverSide.address}/24`],
+    device: serverDevice,
+    addresses: [`${gateway}/${length}`],
     leader: router.leader,
   })
   const close = async (): Promise<void> => {
@@ -64,9 +70,9 @@ export async function startDirector(netns: Netns, input: DirectorInput): Promise
 
 async function program(
   netns: Netns,
-  { by, servers }: DirectorInput,
+  { by, servers, family }: DirectorInput,
 ): Promise<Pick<Director, 'passes' | 'close'>> {
-  const { address } = clientSide
+  const address = virtual[family].service
   if (by === 'ipvs') {
     const service = await IpvsService.ensure(
       { protocol: 'tcp', address, port: servicePort, scheduler: 'rr' },
