@@ -20,8 +20,7 @@ export interface VirtualAddressesOptions {
   readonly scope?: Scope | undefined
   /**
    * A number from 4 to 255 that nobody else on this interface uses (IFA_PROTO). With one, addresses that bear it and are not in the
-   * list are ours, too, left over from an earlier list, and are taken off. Without one the list alone is. Kernels before 5.18 keep
-   * no such number: there the list alone is in any case, and addresses of it that bear the number of another owner are not told apart.
+   * list are ours, too, left over from an earlier list, and are taken off. Without one the list alone is.
    */
   readonly owner?: number | undefined
 }
@@ -40,9 +39,23 @@ const usualOwner = 118
  * For kernels that do not keep IFA_PROTO (before 5.18): of IPv6, and of IPv4 where there is no room for a label (IFA_RT_PRIORITY,
  * since 4.18). Above what the kernel gives (256, 0), so that others' routes win.
  */
-const markingMetric = 4118
+const metricOf = (owner: number): number => 4000 + owner
 /** Of IPv4, for the same, and for people; where the name of the interface leaves room (IFNAMSIZ). */
-const labelOf = (device: string): string | undefined => (device.length <= 7 ? `${device}:viaduct` : undefined)
+function labelOf(device: string, owner: number): string | undefined {
+  const label = `${device}:viaduct${owner === usualOwner ? '' : owner}`
+  return label.length <= 15 ? label : undefined
+}
+
+/** Whether whoever bears this number has put it there. */
+export function bearsMark(
+  { protocol, label, metric, family }: InterfaceAddress,
+  device: string,
+  owner: number,
+): boolean {
+  if (protocol !== undefined) return protocol === owner
+  const ownLabel = family === 'ipv4' ? labelOf(device, owner) : undefined
+  return ownLabel === undefined ? metric === metricOf(owner) : label === ownLabel
+}
 
 interface Wanted {
   readonly address: string
@@ -148,16 +161,14 @@ export class VirtualAddresses {
     const { device, scope } = this.#options
     const common = { device, address, protocol: this.#protocol }
     if (family === 'ipv4') {
-      const label = labelOf(device)
-      return { ...common, scope, label, metric: label === undefined ? markingMetric : undefined }
+      const label = labelOf(device, this.#protocol)
+      return { ...common, scope, label, metric: label === undefined ? metricOf(this.#protocol) : undefined }
     }
-    return { ...common, flags: ['no-dad'], metric: markingMetric, preferredSeconds: 0 }
+    return { ...common, flags: ['no-dad'], metric: metricOf(this.#protocol), preferredSeconds: 0 }
   }
 
-  #isOurs({ protocol, label, metric, family }: InterfaceAddress): boolean {
-    if (protocol !== undefined) return protocol === this.#protocol
-    const ownLabel = family === 'ipv4' ? labelOf(this.#options.device) : undefined
-    return ownLabel === undefined ? metric === markingMetric : label === ownLabel
+  #isOurs(entry: InterfaceAddress): boolean {
+    return bearsMark(entry, this.#options.device, this.#protocol)
   }
 
   async #list(): Promise<readonly InterfaceAddress[]> {
@@ -171,12 +182,9 @@ export class VirtualAddresses {
 
   /** Those with our own number that are not in the list. */
   async #deleteStrays(there: readonly InterfaceAddress[]): Promise<void> {
-    const { owner } = this.#options
-    if (owner === undefined) return
+    if (this.#options.owner === undefined) return
     for (const entry of there) {
-      if (entry.protocol === owner && !this.addresses.includes(entry.address)) {
-        await this.#delete(entry, there)
-      }
+      if (this.#isOurs(entry) && !this.addresses.includes(entry.address)) await this.#delete(entry, there)
     }
   }
 

@@ -13,7 +13,7 @@ import {
   writeSysctl,
 } from '../net/index.js'
 import { Rtnetlink } from '../rtnetlink/index.js'
-import { type AddressesChange, VirtualAddresses } from './addresses.js'
+import { type AddressesChange, bearsMark, VirtualAddresses } from './addresses.js'
 
 /** What a host is to serve. */
 export interface RealServerOptions {
@@ -87,8 +87,8 @@ export async function undoRealServer(
   const { netns } = options
   const rtnetlink = await Rtnetlink.open({ netns })
   try {
-    const ours = (await rtnetlink.addresses.list({ device: 'lo' })).filter(
-      ({ protocol }) => protocol === owner,
+    const ours = (await rtnetlink.addresses.list({ device: 'lo' })).filter((entry) =>
+      bearsMark(entry, 'lo', owner),
     )
     await putAddresses(netns, 'lo', [])
     if ((await rtnetlink.links.find(device.ipip)) !== undefined) await putAddresses(netns, device.ipip, [])

@@ -2,13 +2,14 @@
 import { VirtualAddresses } from '../../src/edge/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { kernelTest } from './kernel-test.js'
+import { forgetOwners } from './support/older-addresses.js'
 
 const network = { hosts: ['one', 'two'], links: [['one', 'two']] } as const
 const addresses = ['10.0.1.100/24', '192.0.2.10', 'fd00:1::100/64', '2001:db8::10']
 const written = ['10.0.1.100/24', '192.0.2.10/32', '2001:db8::10/128', 'fd00:1::100/64']
 
-async function list(host: Host): Promise<string[]> {
-  const all = await host.rtnetlink.addresses.list({ device: 'eth0' })
+async function list(host: Host, device = 'eth0'): Promise<string[]> {
+  const all = await host.rtnetlink.addresses.list({ device })
   return all
     .map(({ address }) => address)
     .filter((address) => !address.startsWith('fe80'))
@@ -85,39 +86,42 @@ kernelTest('those of a process that is gone are known again', {}, async (t, sand
   await killed.close()
 })
 
-// Those keep no number of who has put an address there: what is put there without one is what they show.
 for (const device of ['eth0', 'enp0s31f6']) {
-  kernelTest(`as on kernels before 5.18 they are known by other marks: ${device}`, {}, async (t, sandbox) => {
-    const { one } = (await sandbox(network)).hosts
-    if (device !== 'eth0') await one.rtnetlink.links.add({ kind: 'bridge', name: device, up: true })
-    const mine = ['192.0.2.10/24', '2001:db8::10/64']
-    const options = { netns: one.netns, device, addresses: mine }
-    const virtual = await VirtualAddresses.open(options)
-    await virtual.put()
-    const put = (await one.rtnetlink.addresses.list({ device })).filter(({ address }) =>
-      mine.includes(address),
-    )
-    t.same(put.map(({ address }) => address).sort(), mine)
-    await virtual.remove()
-    for (const { address, family, label, metric, flags } of put) {
-      const isIpv4 = family === 'ipv4'
-      await one.rtnetlink.addresses.add({
-        device,
-        address,
-        ...(isIpv4 ? { label } : {}),
-        flags: flags.filter((flag) => flag === 'no-dad'),
-        metric,
-      })
-    }
-    t.same(await virtual.put(), { changed: [], foreign: [] }, 'they are ours')
-    t.same([...(await virtual.remove()).changed].sort(), mine)
-    // The same without any mark.
-    for (const address of mine) await one.rtnetlink.addresses.add({ device, address })
-    t.same([...(await virtual.put()).foreign].sort(), mine)
-    await virtual.close()
-    const left = (await one.rtnetlink.addresses.list({ device })).map(({ address }) => address)
-    t.ok(mine.every((address) => left.includes(address)))
-  })
+  for (const owner of [undefined, 200]) {
+    const whose = `${device}, ${owner ?? 'the usual owner'}`
+    kernelTest(`before Linux 5.18 they are known by other marks: ${whose}`, {}, async (t, sandbox) => {
+      const { one } = (await sandbox(network)).hosts
+      if (device !== 'eth0') await one.rtnetlink.links.add({ kind: 'bridge', name: device, up: true })
+      const left = async (): Promise<string[]> =>
+        (await list(one, device)).filter((address) => !own.includes(address))
+      const mine = ['192.0.2.10/24', '2001:db8::10/64']
+      const options = { netns: one.netns, device, owner }
+      const virtual = await VirtualAddresses.open({ ...options, addresses: mine })
+      await virtual.put()
+      await forgetOwners(one, device)
+      t.same(await virtual.put(), { changed: [], foreign: [] }, 'they are ours')
+      const stranger = await VirtualAddresses.open({ ...options, addresses: mine, owner: 201 })
+      t.same([...(await stranger.put()).foreign].sort(), mine, 'and not another’s')
+      await stranger.close()
+      t.same(await left(), mine)
+
+      if (owner !== undefined) {
+        const later = await VirtualAddresses.open({ ...options, addresses: ['192.0.2.11'] })
+        await later.put()
+        t.same(await left(), ['192.0.2.11/32'], 'those of an earlier list are gone')
+        await later.close()
+        await virtual.put()
+        await forgetOwners(one, device)
+      }
+      t.same([...(await virtual.remove()).changed].sort(), mine)
+      t.same(await left(), [])
+      // The same without any mark.
+      for (const address of mine) await one.rtnetlink.addresses.add({ device, address })
+      t.same([...(await virtual.put()).foreign].sort(), mine)
+      await virtual.close()
+      t.same(await left(), mine)
+    })
+  }
 }
 
 kernelTest('the kernel takes no other addresses away with ours', {}, async (t, sandbox) => {

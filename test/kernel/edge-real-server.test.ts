@@ -3,6 +3,7 @@ import { prepareRealServer, undoRealServer } from '../../src/edge/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { kernelTest } from './kernel-test.js'
 import { until } from './support/edge.js'
+import { forgetOwners } from './support/older-addresses.js'
 
 const network = { hosts: ['client', 'one', 'two'], links: [['client', 'one', 'two']] } as const
 const virtual = '10.0.1.100'
@@ -77,6 +78,18 @@ kernelTest('without the settings both would answer', {}, async (t, sandbox) => {
   t.match(await prepareRealServer({ netns: one.netns, addresses: [virtual] }), { foreign: [`${virtual}/32`] })
   await undoRealServer({ netns: one.netns })
   t.ok((await onLo(one)).includes(`${virtual}/32`), 'what somebody else has put there stays')
+})
+
+kernelTest('before Linux 5.18 what was prepared is known by other marks', {}, async (t, sandbox) => {
+  const { one } = (await sandbox(network)).hosts
+  const { netns } = one
+  await prepareRealServer({ netns, addresses: [virtual, 'fd00:1::100'] })
+  await forgetOwners(one, 'lo')
+  t.match(await prepareRealServer({ netns, addresses: ['10.0.1.101'] }), { foreign: [] })
+  t.same(await onLo(one), [...itsOwn, '10.0.1.101/32'].sort(), 'the list is what it was given last')
+  await forgetOwners(one, 'lo')
+  t.match(await undoRealServer({ netns }), { addresses: ['10.0.1.101/32'] })
+  t.same(await onLo(one), itsOwn)
 })
 
 kernelTest('settings by interface, and what is stricter stays', {}, async (t, sandbox) => {
