@@ -139,6 +139,7 @@ else {
         addresses,
         words,
       })
+      t.teardown(() => keepalived.kill())
       await until(
         () => keepalived.output.includes('Entering BACKUP STATE'),
         () => keepalived.output,

@@ -87,7 +87,7 @@ async function failOver(
       { address, port: serverPort },
     )
   }
-  const input = { ...how, servers: addresses, intervalCentiseconds: isSlow ? 100 : 20 }
+  const input = { ...how, servers: addresses, intervalCentiseconds: isSlow ? 100 : 50 }
   const kill = await startKillable(t, first, { ...input, priority: 200 })
   const other = await startDirector(second.netns, { ...input, priority: 100 })
   try {

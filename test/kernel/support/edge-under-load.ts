@@ -241,6 +241,7 @@ export async function edgeUnderLoad(t: Test, milliseconds: number): Promise<void
     `${done} failures in ${Math.round(seconds)} s, ${Math.round(requests() / seconds)} requests a second`,
   )
   t.comment(`${accounted} of ${requests() + accounted} requests failed`)
+  t.ok(accounted > 0, 'failures are felt')
   for (const [what, times] of Object.entries(last)) {
     const most = Math.round(Math.max(0, ...times))
     t.comment(
