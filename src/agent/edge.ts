@@ -27,7 +27,8 @@ export async function startRouter(
   })
   router.leader.subscribe((event) => {
     if (event.event === 'acquired') log.info({ addresses }, 'edge: master')
-    else log.warn({ reason: event.reason }, 'edge: no longer master')
+    else if (event.event === 'lost') log.warn({ reason: event.reason }, 'edge: no longer master')
+    else log.warn({}, 'edge: another master gave way')
   })
   return router
 }
