@@ -12,6 +12,7 @@ const usage = `Usage: viaduct [--netns NAME|FILE] COMMAND …
   run …        keeps services that manifests describe: health checks, DNS, the edge (\`viaduct run --help\`)
   status, get, describe, drain, explain
                ask a \`viaduct run\` how things are, and tell it who is to get no more connections
+  completion   for bash, zsh or fish
   doctor       tells what IPVS needs here, what is there, and what to do about the rest
 
   --netns      the network namespace to work in: a name of \`ip netns\`, or a file
@@ -53,6 +54,7 @@ const commands: Readonly<Record<string, Run>> = {
   describe: agentCommand('describe'),
   drain: agentCommand('drain'),
   explain: agentCommand('explain'),
+  completion: agentCommand('completion'),
   async doctor(words, _streams, netns) {
     const { doctor } = await import('./doctor.js')
     return doctor(netns === undefined ? words : ['--netns', netns, ...words])

@@ -4,6 +4,7 @@ import { drainRows, explainRows, runRows, socketRow } from './rows.js'
 /** What `viaduct run --help` and its like print. */
 export const help = `Usage: viaduct run [-f FOLDER]… [--config FILE] [--dataplane KIND] [--dry-run | --teardown]
        viaduct status | get services|endpoints|nodes | describe service NAME
+       viaduct completion bash|zsh|fish
        viaduct drain SERVER [--undo] | explain ADDRESS:PORT [--from ADDRESS] [--protocol NAME]
 
 Keeps the kernel at what manifests say: Services, EndpointSlices, Pods and Nodes as Kubernetes writes them, and a short form of

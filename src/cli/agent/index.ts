@@ -3,6 +3,7 @@ import { type Commands, runCommand, type RunOptions, type Subcommand } from '../
 import type { Streams } from '../streams.js'
 import { exitFailed } from '../exit.js'
 import { describe, drain, explain, get, status } from './asking.js'
+import { type Completed, completionCommand } from './completion.js'
 import { drainRows, explainRows, runRows, socketRow } from './rows.js'
 import { runAgent } from './run.js'
 
@@ -14,6 +15,26 @@ export const agentCommands: Readonly<Record<string, Subcommand>> = {
   describe: { options: [socketRow], exitCode: exitFailed, run: describe },
   drain: { options: [socketRow, ...drainRows], exitCode: exitFailed, run: drain },
   explain: { options: [socketRow, ...explainRows], exitCode: exitFailed, run: explain },
+  completion: { options: [], exitCode: exitFailed, run: completionCommand(completed) },
+}
+
+/** What may stand behind each. */
+const wordsBehind: Readonly<Record<string, readonly string[]>> = {
+  get: ['services', 'endpoints', 'nodes'],
+  describe: ['service'],
+  completion: ['bash', 'zsh', 'fish'],
+}
+
+/** Commands of other rooms, whose own help tells more. */
+const others = ['ipvsadm', 'conntrack', 'nft', 'doctor']
+
+function completed(): Completed[] {
+  const own = Object.entries(agentCommands).map(([name, { options }]) => ({
+    name,
+    words: wordsBehind[name] ?? [],
+    options,
+  }))
+  return [...own, ...others.map((name) => ({ name, words: [], options: [] }))]
 }
 
 const commands: Commands = {
