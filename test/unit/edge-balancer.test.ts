@@ -3,6 +3,7 @@ import type { Node, Service } from 'kubernetes-types/core/v1.js'
 import t, { type Test } from 'tap'
 import { EdgeBalancer, type EdgeBalancerOptions, type LoadBalancerProvider } from '../../src/edge/index.js'
 import { KeyedWork } from '../../src/edge/keyed-work.js'
+import { ServiceAddresses } from '../../src/edge/service-addresses.js'
 import { HealthMonitor } from '../../src/health/index.js'
 import type { ModelObject } from '../../src/model/index.js'
 import type { ServiceStatus } from '../../src/reconciler/index.js'
@@ -215,6 +216,37 @@ t.test('a provider that fails or does not answer holds nobody up', async (t) => 
   t.ok(taken.told.includes('fails 192.0.2.3: 10.0.0.1'))
   await balancer.close()
   t.match(hanging, [{ aborted: true }])
+})
+
+t.test('what is given back goes at once to those that lack it', async (t) => {
+  const inner = pool()
+  let isFree = false
+  const asked: string[] = []
+  const provider: LoadBalancerProvider = {
+    ensure: (service) => {
+      asked.push(service.metadata!.name!)
+      const lacks = service.metadata!.name === 'b' && !isFree
+      return lacks ? Promise.reject(new Error('none is free')) : inner.ensure(service)
+    },
+    remove: async (name) => {
+      await inner.remove(name)
+      isFree = true
+    },
+  }
+  const answers: string[] = []
+  const addresses = new ServiceAddresses(provider, (id) => answers.push(id))
+  const name = (name: string) => ({ namespace: 'shop', name })
+  addresses.set('shop/a', name('a'), service('a'))
+  addresses.set('shop/b', name('b'), service('b'))
+  await until(() => answers.length === 2)
+  t.equal(addresses.errorOf('shop/b')?.message, 'none is free')
+  addresses.delete('shop/a')
+  // It does not wait until it would be tried again.
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
+  t.same(asked, ['a', 'b', 'b'])
+  t.same(addresses.of('shop/b'), ['192.0.2.1'])
+  t.equal(addresses.of('shop/a'), undefined)
+  addresses.close()
 })
 
 t.test('what an earlier process programmed is not taken for unwanted before all have answered', async (t) => {
