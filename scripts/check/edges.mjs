@@ -34,7 +34,7 @@ const mayImport = {
   reconciler: [...pure, 'model', 'dataplane', 'sources'],
   /** The subpath that joins the three. */
   services: [...pure, 'model', 'dataplane', 'reconciler'],
-  health: [...ground, 'model'],
+  health: [...ground, 'model', 'ipvs', 'conntrack', 'nftables'],
   edge: [...ground, 'model', 'rtnetlink', 'sources', 'reconciler', 'health'],
   dns: [...ground, 'model'],
   sources: [...ground, 'model'],

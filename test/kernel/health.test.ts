@@ -1,7 +1,7 @@
 /** Checks of real servers in namespaces: those that answer, refuse, hang, and cannot be reached at all. */
 import { Conntrack } from '../../src/conntrack/index.js'
-import { HealthMonitor } from '../../src/health/index.js'
-import { addRule, ct, drop, meta, Nftables, notrack, raw } from '../../src/nftables/index.js'
+import { HealthMonitor, withoutConntrack } from '../../src/health/index.js'
+import { addRule, ct, drop, Nftables } from '../../src/nftables/index.js'
 import { Sockdiag } from '../../src/sockdiag/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { kernelTest, many } from './kernel-test.js'
@@ -65,25 +65,6 @@ kernelTest('TCP: servers that answer, refuse, hang, and have no route', {}, asyn
   }
 })
 
-/** Packets of the mark, and what answers them, leave connection tracking out. */
-async function leaveTrackingOut(host: Host, mark: number): Promise<void> {
-  await using nftables = await Nftables.open({ netns: host.netns })
-  const table = { family: 'inet', table: 'health' } as const
-  const transaction = nftables
-    .transaction()
-    .add('table', { family: 'inet', name: 'health' })
-    .add('chain', { ...table, name: 'out', hook: 'output', priority: 'raw' })
-    .add('chain', { ...table, name: 'in', hook: 'prerouting', priority: 'raw' })
-  addRule(transaction, { ...table, chain: 'out' }, meta.mark.is(mark), notrack)
-  const data = new Uint8Array(Uint32Array.of(mark).buffer)
-  const isOurs = raw(
-    { name: 'socket', key: 'mark', destinationRegister: 1 },
-    { name: 'cmp', sourceRegister: 1, operation: '==', data },
-  )
-  addRule(transaction, { ...table, chain: 'in' }, isOurs, notrack)
-  await transaction.commit()
-}
-
 kernelTest('thousands of checks leave neither TIME_WAIT nor entries of conntrack', {}, async (t, sandbox) => {
   const net = await sandbox({ hosts: ['director', 'server'], links: [['director', 'server']] })
   const { director, server } = net.hosts
@@ -97,7 +78,8 @@ kernelTest('thousands of checks leave neither TIME_WAIT nor entries of conntrack
     .add('chain', { ...table, name: 'in', hook: 'input', priority: 'filter' })
   addRule(transaction, { ...table, chain: 'in' }, ct.state.has('invalid'), drop)
   await transaction.commit()
-  await leaveTrackingOut(director, 0x77)
+  const { netns } = director
+  const untracked = await withoutConntrack(0x77, { netns })
   await using conntrack = await Conntrack.open({ netns: director.netns })
   const run = async (mark: number | undefined, handshake: 'half' | 'full', checks: number): Promise<void> => {
     const monitor = new HealthMonitor()
@@ -129,4 +111,24 @@ kernelTest('thousands of checks leave neither TIME_WAIT nor entries of conntrack
   t.ok((await conntrack.count()) <= before, 'with the mark there are none')
   t.equal(await timeWaits(director), 0)
   t.equal(await timeWaits(server), 0)
+
+  // It is done again as often as one likes, and undone as a whole.
+  const names = async () => (await nftables.tables()).map(({ name }) => name).sort()
+  const again = await withoutConntrack(0x77, { nftables })
+  const other = await withoutConntrack(0xffff_ffff, { nftables })
+  t.same(await names(), ['tracks', 'viaduct-checks-77', 'viaduct-checks-ffffffff'])
+  t.equal((await nftables.rules({ family: 'inet', table: 'viaduct-checks-77' })).length, 2)
+  await again.close()
+  await untracked.close()
+  await other.close()
+  t.same(await names(), ['tracks'])
+  await run(0x77, 'half', 20)
+  t.ok((await conntrack.count()) > before, 'and then there are entries')
+
+  // What is somebody else's is left alone.
+  await nftables.transaction().add('table', { family: 'inet', name: 'viaduct-checks-77' }).commit()
+  await t.rejects(withoutConntrack(0x77, { netns }), { code: 'EEXIST' })
+  await again.close()
+  t.same(await names(), ['tracks', 'viaduct-checks-77'])
+  await t.rejects(withoutConntrack(0), { path: 'mark' } as never)
 })
