@@ -44,7 +44,8 @@ struct options {
   int64_t family, type, protocol;
   int64_t mark, interface_index, backlog;
   char device[IFNAMSIZ];
-  bool transparent, freebind, reuse_address, reuse_port, v6_only_given, v6_only, header_included, receive_arrival;
+  bool transparent, freebind, reuse_address, reuse_port, v6_only_given, v6_only, header_included, receive_arrival,
+    receive_errors;
   struct end bind, connect;
 };
 
@@ -93,6 +94,7 @@ static bool read_options(napi_env env, napi_value object, struct options *option
          get_flag(env, object, "v6Only", &options->v6_only) &&
          get_flag(env, object, "headerIncluded", &options->header_included) &&
          get_flag(env, object, "receiveArrival", &options->receive_arrival) &&
+         get_flag(env, object, "receiveErrors", &options->receive_errors) &&
          get_end(env, object, "bindAddress", "bindPort", &options->bind) &&
          get_end(env, object, "connectAddress", "connectPort", &options->connect);
 }
@@ -143,6 +145,10 @@ static const char *set_options(int fd, const struct options *options) {
       (setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) != 0 ||
        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on)) != 0)) {
     return "setsockopt IPV6_RECVPKTINFO";
+  }
+  /* Without it an ICMP error that may pass is told to nobody (ping_err, net/ipv4/ping.c). */
+  if (ip && options->receive_errors && setsockopt(fd, level, v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof(on)) != 0) {
+    return "setsockopt IP_RECVERR";
   }
   return NULL;
 }

@@ -97,6 +97,8 @@ export interface NativeSocketOptions {
   readonly headerIncluded?: boolean | undefined
   /** IPV6_RECVPKTINFO and IPV6_RECVHOPLIMIT: `startReceiving` tells `destination` and `hopLimit`. IPv6 alone. */
   readonly receiveArrival?: boolean | undefined
+  /** IP_RECVERR: ICMP errors of every kind are errors of the socket. */
+  readonly receiveErrors?: boolean | undefined
   /** 4 or 16 bytes; left out, the socket is bound only if `bindPort` is given. */
   readonly bindAddress?: Uint8Array | undefined
   readonly bindPort?: number | undefined

@@ -74,6 +74,11 @@ export interface PingSocketOptions extends SocketOptions {
   readonly family: 'ipv4' | 'ipv6'
   /** To send from; the kernel's choice if left out. */
   readonly address?: string | undefined
+  /**
+   * ICMP errors about what was sent come in the place of datagrams: EHOSTUNREACH and its like. After the first one it is to be
+   * closed.
+   */
+  readonly receiveErrors?: boolean | undefined
 }
 
 /** A raw socket (SOCK_RAW). Takes CAP_NET_RAW in the namespace. */
@@ -112,6 +117,7 @@ export function openPingSocket(options: PingSocketOptions): DatagramSocket {
     family: v6 ? AF_INET6 : AF_INET,
     type: SOCK_DGRAM,
     protocol: v6 ? 58 : 1,
+    receiveErrors: options.receiveErrors,
     bindAddress: options.address === undefined ? undefined : endpoint('address', options.address).bytes,
   }
   return new DatagramSocket(openIn('ping.open', { family: options.family }, options, own, pingHints))

@@ -2,6 +2,7 @@ import { foldedComplement, formatAddress, sum16 } from '../address/index.js'
 import { isKernelError, KernelError } from '../errors/index.js'
 import { type Datagram, type DatagramSocket, openPingSocket, openRaw } from './datagrams.js'
 import { AF_INET6, endpoint, type SocketOptions } from './endpoints.js'
+import { icmpErrorAbout } from './icmp-errors.js'
 
 export interface PingOptions extends SocketOptions {
   /** Numeric, of either family. */
@@ -25,10 +26,11 @@ export interface PingReply {
 }
 
 /**
- * Sends one echo request and waits for its reply. Through a ping socket, which takes no capability, or where
+ * Sends one echo request and waits for its reply, or for an ICMP error about it. Through a ping socket, which takes no capability, or where
  * `net.ipv4.ping_group_range` does not permit one (as in a new namespace) through a raw socket, which takes CAP_NET_RAW.
  *
- * @throws KernelError ETIMEDOUT if nobody answers in time
+ * @throws KernelError ETIMEDOUT if nobody answers in time; EHOSTUNREACH, ENETUNREACH and their like where a router, or the host
+ *   itself, says that the request has not arrived (with `cause.operation` `datagram.receive`)
  */
 export async function ping(options: PingOptions): Promise<PingReply> {
   const { address, localAddress, payloadBytes = 16, deadlineMilliseconds = 1000, signal } = options
@@ -50,6 +52,8 @@ export async function ping(options: PingOptions): Promise<PingReply> {
       if (isReplyTo(request, reply, v6, isRaw)) {
         return { address: reply.address, milliseconds: performance.now() - sent }
       }
+      const error = isRaw ? icmpErrorAbout(request, bytes, reply) : undefined
+      if (error !== undefined) throw error
     }
   } catch (error) {
     if (!(error instanceof KernelError)) throw error
@@ -73,7 +77,7 @@ function openEcho(
 ): { socket: DatagramSocket; isRaw: boolean } {
   const family = v6 ? 'ipv6' : 'ipv4'
   try {
-    return { socket: openPingSocket({ ...options, family }), isRaw: false }
+    return { socket: openPingSocket({ ...options, family, receiveErrors: true }), isRaw: false }
   } catch (error) {
     if (!isKernelError(error, 'EACCES')) throw error
     return { socket: openRaw({ ...options, family, protocol: v6 ? 58 : 1 }), isRaw: true }

@@ -2,7 +2,8 @@
 import { createServer as createHttp2Server, createSecureServer, type Http2Server } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Test } from 'tap'
-import { type Check, HealthMonitor } from '../../src/health/index.js'
+import { foldedComplement, sum16 } from '../../src/address/index.js'
+import { type Check, type CheckResult, HealthMonitor } from '../../src/health/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { kernelTest } from './kernel-test.js'
 import {
@@ -18,6 +19,15 @@ interface Place {
   readonly server: Host
   /** What the first check says: `passed`, `failed wrong-answer`, `not-run no-route`. */
   readonly say: (port: number, check: Check, address?: string) => Promise<string>
+  /** The same in its parts. */
+  readonly explain: (port: number, check: Check, address?: string) => Promise<Explained>
+}
+
+interface Explained {
+  readonly outcome: CheckResult['outcome']
+  readonly reason: string | undefined
+  readonly message: string
+  readonly share: number | undefined
 }
 
 let nextPort = 5000
@@ -28,7 +38,7 @@ function checkTest(name: string, work: (t: Test, place: Place) => Promise<void>)
     const { client, server } = net.hosts
     const monitor = new HealthMonitor()
     try {
-      const say = async (port: number, check: Check, address = server.address): Promise<string> => {
+      const explain = async (port: number, check: Check, address = server.address): Promise<Explained> => {
         const key = `${name} ${nextPort++}`
         const rules = {
           timeoutMilliseconds: 400,
@@ -46,10 +56,16 @@ function checkTest(name: string, work: (t: Test, place: Place) => Promise<void>)
         }
         const { result } = monitor.health(key)!.servers[0]!.last!
         monitor.delete(key)
-        const share = result.outcome === 'passed' && result.share !== undefined ? ` ${result.share}` : ''
-        return `${result.outcome}${result.outcome === 'passed' ? share : ` ${result.reason}`}`
+        const { outcome } = result
+        return outcome === 'passed'
+          ? { outcome, reason: undefined, message: '', share: result.share }
+          : { outcome, reason: result.reason, message: result.message, share: undefined }
       }
-      await work(t, { client, server, say })
+      const say = async (...asked: Parameters<typeof explain>): Promise<string> => {
+        const { outcome, reason, share } = await explain(...asked)
+        return [outcome, reason, share].filter((part) => part !== undefined).join(' ')
+      }
+      await work(t, { client, server, say, explain })
     } finally {
       monitor.close()
     }
@@ -336,6 +352,78 @@ checkTest('ping', async (t, { client, server, say }) => {
   t.equal(await say(0, { kind: 'ping' }, '203.0.113.1'), 'not-run no-route')
   t.equal(await say(0, { kind: 'ping', localAddress: '192.0.2.7' }), 'not-run no-address')
 })
+
+for (const [socket, range] of [
+  ['raw', '1 0'],
+  ['ping', '0 2147483647'],
+] as const) {
+  checkTest(`ping: what ICMP says of it decides at once (${socket} sockets)`, async (t, place) => {
+    const { client, server, explain } = place
+    client.sysctl('net.ipv4.ping_group_range', range)
+    server.sysctl('net.ipv4.ip_forward', 1)
+    server.sysctl('net.ipv6.conf.all.forwarding', 1)
+    // The server is a router, too: of what it says of each destination.
+    const far = async (destination: string, type: 'unreachable' | 'prohibit' | 'blackhole' | 'unicast') => {
+      const v6 = destination.includes(':')
+      await client.rtnetlink.routes.add({ destination, gateway: v6 ? server.address6 : server.address })
+      const back = { gateway: v6 ? client.address6 : client.address }
+      await server.rtnetlink.routes.add({ destination, type, ...(type === 'unicast' ? back : {}) })
+      return destination.replace(/\/.*/, v6 ? '1' : '')
+    }
+    const says = (address: string) => explain(0, { kind: 'ping' }, address)
+    const told = (text: string, code: string) => (socket === 'raw' ? `ICMP: ${text}` : code)
+    for (const [destination, type, text, code] of [
+      ['203.0.113.1/32', 'unreachable', 'host unreachable', 'EHOSTUNREACH'],
+      ['203.0.113.2/32', 'prohibit', 'communication prohibited', 'EHOSTUNREACH'],
+      ['2001:db8:1::/64', 'unreachable', 'no route', 'ENETUNREACH'],
+      ['2001:db8:2::/64', 'prohibit', 'communication prohibited', 'EACCES'],
+    ] as const) {
+      const { reason, message } = await says(await far(destination, type))
+      t.equal(reason, 'unreachable', `${destination} ${type}`)
+      t.match(message, told(text, code))
+    }
+    t.match(await says(await far('203.0.113.3/32', 'blackhole')), { reason: 'timed-out' })
+    // The first router is one too many.
+    client.sysctl('net.ipv4.ip_default_ttl', 1)
+    client.sysctl('net.ipv6.conf.all.hop_limit', 1)
+    client.sysctl('net.ipv6.conf.eth0.hop_limit', 1)
+    for (const destination of ['203.0.113.4/32', '2001:db8:4::/64']) {
+      const { reason, message } = await says(await far(destination, 'unicast'))
+      t.equal(reason, 'unreachable', destination)
+      t.match(message, told('time exceeded', 'EHOSTUNREACH'))
+    }
+
+    // Somebody else's error is not believed: it quotes a packet that is not quite the one that was sent.
+    server.sysctl('net.ipv4.icmp_echo_ignore_all', 1)
+    const raw = server.raw({ protocol: 1 })
+    const answer = async (change: (packet: Uint8Array) => unknown) => {
+      const { bytes, address } = await raw.receive()
+      const packet = Uint8Array.from(bytes)
+      change(packet)
+      const message = new Uint8Array(8 + packet.length)
+      message.set([3, 1])
+      message.set(packet, 8)
+      new DataView(message.buffer).setUint16(2, foldedComplement(sum16(message)))
+      raw.send(message, { address })
+    }
+    /** Behind the IP header: type, code, checksum, identifier, sequence number, payload. */
+    const changes = {
+      identifier: (packet: Uint8Array) => (packet[24]! ^= 1),
+      // The kernel matches ping sockets by the identifier alone.
+      ...(socket === 'raw' && {
+        destination: (packet: Uint8Array) => (packet[19]! ^= 1),
+        payload: (packet: Uint8Array) => (packet[30]! ^= 1),
+      }),
+    }
+    for (const [what, change] of Object.entries(changes)) {
+      const [said] = await Promise.all([says(server.address), answer(change)])
+      t.equal(said.reason, 'timed-out', what)
+    }
+    const [said] = await Promise.all([says(server.address), answer(() => undefined)])
+    t.equal(said.reason, 'unreachable', 'its own is')
+    raw.close()
+  })
+}
 
 checkTest('agents', async (t, { server, say }) => {
   const lines = async (line: string) => {
