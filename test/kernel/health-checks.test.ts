@@ -10,6 +10,9 @@ import {
   authority,
   clientCertificate,
   clientKey,
+  expiredCertificate,
+  futureCertificate,
+  ownCertificate,
   serverCertificate,
   serverKey,
 } from './support/certificates.js'
@@ -172,6 +175,30 @@ checkTest('HTTPS: certificates are verified', async (t, { server, say }) => {
   t.throws(set, { message: /^check\.tls(?!.*secret)/ }, 'a key is not told')
 })
 
+checkTest('HTTPS: what is wrong with a certificate is said', async (t, { server, explain }) => {
+  for (const [cert, trusted, message] of [
+    [
+      serverCertificate,
+      { ca: authority, serverName: 'other.test' },
+      'it is for other names (ERR_TLS_CERT_ALTNAME_INVALID)',
+    ],
+    [serverCertificate, {}, 'nobody who is trusted vouches for it (UNABLE_TO_VERIFY_LEAF_SIGNATURE)'],
+    [expiredCertificate, { ca: expiredCertificate }, 'it has expired (CERT_HAS_EXPIRED)'],
+    [futureCertificate, { ca: futureCertificate }, 'it is not valid yet (CERT_NOT_YET_VALID)'],
+    [ownCertificate, {}, 'it is signed by itself (DEPTH_ZERO_SELF_SIGNED_CERT)'],
+    [ownCertificate, { ca: ownCertificate }, undefined],
+    [expiredCertificate, { verify: false }, undefined],
+  ] as const) {
+    const served = await server.serve((_, response) => response.end('ok'), {
+      tls: { cert, key: serverKey },
+    })
+    const said = await explain(served.port, { kind: 'http', tls: trusted })
+    if (message === undefined) t.equal(said.outcome, 'passed')
+    else t.match(said, { outcome: 'failed', reason: 'certificate', message })
+    served.close()
+  }
+})
+
 /** HTTP/2 on connections of the host's own. */
 async function serveHttp2(host: Host, server: Http2Server): Promise<number> {
   server.on('sessionError', () => undefined)
@@ -311,7 +338,7 @@ checkTest('DNS', async (t, { server, say }) => {
     },
     noise: { change: () => Buffer.from('no DNS') },
   }
-  const { port } = await server.serveUdp((bytes, _, reply) => {
+  const answerTo = (bytes: Uint8Array): Buffer => {
     const query = Buffer.from(bytes)
     const {
       flags = 0x8180,
@@ -324,8 +351,9 @@ checkTest('DNS', async (t, { server, say }) => {
     const answers = records.map(([type, data]) =>
       Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 5, 0, data.length, ...data]),
     )
-    reply(change(Buffer.concat([head, ...answers])))
-  })
+    return change(Buffer.concat([head, ...answers]))
+  }
+  const { port } = await server.serveUdp((bytes, _, reply) => reply(answerTo(bytes)))
   const ask = (name: string, more: object = {}) => say(port, { kind: 'dns', name: `${name}.test`, ...more })
   t.equal(await ask('good'), 'passed')
   t.equal(await ask('good', { addresses: ['192.0.2.9', '192.0.2.1'] }), 'passed')
@@ -341,6 +369,47 @@ checkTest('DNS', async (t, { server, say }) => {
   t.equal(await ask('noise'), 'failed malformed')
   t.equal(await ask('stranger'), 'failed timed-out', 'another identifier is not believed')
   t.equal(await say(9, { kind: 'dns', name: 'a.test' }), 'failed refused')
+
+  // What does not fit into a datagram is asked for over TCP.
+  zone['long'] = { flags: 0x8380, records: [[1, [192, 0, 2, 1]]], change: (bytes) => bytes.subarray(0, -4) }
+  t.equal(await ask('long'), 'failed refused', 'nobody listens there')
+  let overTcp = 0
+  const { port: tcpPort } = await server.serveTcp(
+    (socket) => {
+      socket.on('data', (part: Buffer) => {
+        overTcp++
+        t.equal(part.readUInt16BE(), part.length - 2)
+        const name = part.subarray(15, 15 + part[14]!).toString()
+        if (name === 'hang') return
+        const answer = name === 'ends' ? Buffer.from('cut') : answerTo(part.subarray(2))
+        const length = Buffer.alloc(2)
+        length.writeUInt16BE(name === 'ends' ? 100 : answer.length)
+        // In pieces.
+        socket.write(length.subarray(0, 1))
+        setImmediate(() => {
+          socket.write(Buffer.concat([length.subarray(1), answer.subarray(0, 20)]))
+          if (name === 'ends') return socket.end()
+          setImmediate(() => socket.write(answer.subarray(20)))
+        })
+      })
+    },
+    { port },
+  )
+  t.equal(tcpPort, port)
+  zone['long'] = { ...zone['long'], change: (bytes) => bytes }
+  t.equal(await ask('long', { addresses: ['192.0.2.1'] }), 'passed')
+  t.equal(overTcp, 1)
+  t.equal(await ask('good'), 'passed')
+  t.equal(overTcp, 1, 'what fits is not asked for again')
+  const tcp = { transport: 'tcp' } as const
+  t.equal(await ask('good', tcp), 'passed')
+  t.equal(await ask('nx', tcp), 'failed wrong-answer')
+  t.equal(await ask('cut', tcp), 'failed malformed')
+  t.equal(await ask('stranger', tcp), 'failed malformed', 'nobody else can have sent that')
+  t.equal(await ask('hang', tcp), 'failed timed-out')
+  t.equal(await ask('ends', tcp), 'failed reset')
+  t.equal(overTcp, 7)
+  t.equal(await say(9, { kind: 'dns', name: 'a.test', ...tcp }), 'failed refused')
 })
 
 checkTest('ping', async (t, { client, server, say }) => {

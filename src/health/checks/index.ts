@@ -41,7 +41,7 @@ export function startOf(check: Check, server: RealServer, resources: CheckResour
     case 'agent':
       return startAgent(check, server, resources)
     case 'dns':
-      return startDns(check, server)
+      return startDns(check, server, resources)
     case 'grpc':
       return startGrpc(check, server, resources)
     case 'http':

@@ -81,13 +81,30 @@ export function secure(socket: Socket, plan: TlsPlan): Promise<TLSSocket> {
       const { authorizationError } = stream as { authorizationError?: unknown }
       const code = typeof error.code === 'string' ? error.code : 'no code'
       if (authorizationError !== null && authorizationError !== undefined)
-        reject(new CheckError(failed('certificate', code)))
+        reject(new CheckError(failed('certificate', wrongWith(code))))
       else reject(new CheckError(resultOfTlsError(error)))
     })
     stream.once('close', () =>
       reject(new CheckError(failed('reset', 'the connection ended during the handshake'))),
     )
   })
+}
+
+/** By the codes of OpenSSL's verification (crypto/x509/x509_txt.c) and of Node. */
+const meanings: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'it has expired',
+  CERT_NOT_YET_VALID: 'it is not valid yet',
+  CERT_REVOKED: 'it is revoked',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'it is signed by itself',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'it is for other names',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its authority is not trusted',
+  UNABLE_TO_GET_ISSUER_CERT: 'nobody who is trusted vouches for it',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'nobody who is trusted vouches for it',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'nobody who is trusted vouches for it',
+}
+
+function wrongWith(code: string): string {
+  return Object.hasOwn(meanings, code) ? `${meanings[code]} (${code})` : code
 }
 
 /** Of OpenSSL's errors the code says enough: the message quotes what came. */

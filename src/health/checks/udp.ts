@@ -3,7 +3,7 @@ import { ValidationError } from '../../errors/index.js'
 import { connectUdp, type Datagram, type DatagramSocket } from '../../net/index.js'
 import type { RealServer } from '../../model/index.js'
 import { resultOfError } from '../classify.js'
-import { type CheckResult, failed, passed } from '../result.js'
+import { failed, passed } from '../result.js'
 import { type CheckPlace, type Run, socketPlace, type StartCheck, type Target, targetOf } from './check.js'
 import { promised } from './promised.js'
 import { CheckError } from './resources.js'
@@ -56,16 +56,16 @@ function isExpected(bytes: Uint8Array, expected: Uint8Array | RegExp | undefined
 }
 
 /** With a socket that hears of this target alone, closed at the end. */
-export async function withSocket(
+export async function withSocket<T>(
   target: Target,
   { signal }: Run,
-  work: (socket: DatagramSocket) => Promise<CheckResult>,
-): Promise<CheckResult> {
+  work: (socket: DatagramSocket) => Promise<T>,
+): Promise<T> {
   let socket: DatagramSocket
   try {
     socket = connectUdp(socketPlace(target))
   } catch (error) {
-    return resultOfError(error, true)
+    throw new CheckError(resultOfError(error, true))
   }
   const close = (): void => socket.close()
   signal.addEventListener('abort', close, { once: true })
