@@ -248,10 +248,12 @@ export class EdgeBalancer {
 
   #release(name: NamespacedName, why: 'gone' | 'not ours'): void {
     const id = `${name.namespace}/${name.name}`
+    const reference = { kind: 'Service', ...name } as const
+    this.#note(formatReference(reference), [])
     if (this.#services.delete(id)) {
       this.#stale.delete(id)
-      this.#output.delete({ kind: 'Service', ...name })
-      this.#output.setProblems(formatReference({ kind: 'Service', ...name }), [])
+      this.#output.delete(reference)
+      this.#output.setProblems(formatReference(reference), [])
       this.#checks.set(id, [])
       this.#addresses?.delete(id)
       if (why === 'not ours') this.#publish(id, name, [])

@@ -7,9 +7,10 @@ import type { NodeCheck } from './node-backends.js'
 export interface NodeCheckOptions extends Omit<CheckPlace, 'address' | 'port'> {
   /**
    * How often, and what answers mean. Unless said, two failures in a row take a node out and one success takes it in, and nodes
-   * without endpoints are asked as often as others.
+   * without endpoints are asked as often as others. `mostOut` holds for what nodes say of themselves: where most of them seem ill,
+   * it is more likely the question that is wrong.
    */
-  readonly rules?: Omit<HealthRules, 'mostOut' | 'ejection' | 'sorryServer'> | undefined
+  readonly rules?: Omit<HealthRules, 'ejection' | 'sorryServer'> | undefined
 }
 
 /** What a node says of a service beside that it is well: how many endpoints it has. */
@@ -50,7 +51,7 @@ export class NodeChecks {
       weightHeader: endpointsHeader,
       ...place,
     }
-    this.#rules = { fall: 2, rise: 1, damping: false, backoff: false, ...rules, mostOut: 1 }
+    this.#rules = { fall: 2, rise: 1, damping: false, backoff: false, ...rules }
     // What is wrong with them is found out now: none is begun before this turn is over.
     const servers = [{ address: '127.0.0.1', port: 1, weight: whole }]
     monitor.set(this.#prefix, { servers, check: this.#check, rules: this.#rules })
@@ -73,9 +74,9 @@ export class NodeChecks {
     const group = this.#group(check)
     const health = this.#health(group).get(endpointOf(check))
     if (health === undefined || health.verdict === 'unknown') return undefined
+    if (check.kind === 'node') return health.place !== 'out'
     const served = this.#served.get(group)
     if (health.verdict === 'up') {
-      if (check.kind === 'node') return true
       served?.add(endpointOf(check))
       const result = health.last?.result
       const share = result?.outcome === 'passed' ? result.share : undefined

@@ -28,9 +28,9 @@ const service = (name: string, spec: object = {}, more: object = {}) =>
     ...more,
   }) satisfies Service & { kind: 'Service' }
 
-/** Until it is so, or for five seconds. */
-async function until(isSo: () => unknown): Promise<void> {
-  const end = performance.now() + 5000
+/** Until it is so. */
+async function until(isSo: () => unknown, mostMilliseconds = 5000): Promise<void> {
+  const end = performance.now() + mostMilliseconds
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`it did not come about: ${String(isSo)}`)
     await new Promise((resolve) => setTimeout(resolve, 2))
@@ -261,6 +261,21 @@ t.test('what an earlier process programmed is not taken for unwanted before all 
   answer(['192.0.2.1'])
   await until(() => taken.isListed)
   t.same(taken.told, ['web 192.0.2.1: 10.0.0.1'])
+})
+
+t.test('one that never answers holds a start up for five seconds', async (t) => {
+  const inner = pool()
+  const provider: LoadBalancerProvider = {
+    ensure: (service) =>
+      service.metadata!.name === 'hangs' ? new Promise(() => undefined) : inner.ensure(service),
+    remove: () => Promise.resolve(),
+  }
+  const source = new MemorySource([service('hangs'), service('web'), node('one', 1)])
+  const { taken } = start(t, source, { provider })
+  await until(() => taken.isListed, 10_000)
+  t.same(taken.told, ['web 192.0.2.1: 10.0.0.1'])
+  // So a reconciler takes away nothing that it does not know.
+  t.match(taken.problems.get('Service shop/hangs'), [{ severity: 'error' }])
 })
 
 t.test('status is written when the service is programmed, and again where that failed', async (t) => {
