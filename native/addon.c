@@ -15,6 +15,7 @@
  *   wait         the end of a non-blocking connect
  *   datagram     the class DatagramSocket
  *   connector    the class TcpConnector
+ *   udp_server   the class UdpServer
  *   read         files below /proc
  */
 #include <node_api.h>
@@ -27,6 +28,7 @@
 #include "read.h"
 #include "sockets.h"
 #include "support.h"
+#include "udp_server.h"
 
 #ifndef VIADUCT_BUILD
 #define VIADUCT_BUILD "viaduct-build:by hand"
@@ -40,12 +42,14 @@ NAPI_MODULE_INIT() {
   napi_value netlink_socket = define_netlink_socket(env);
   napi_value datagram_socket = define_datagram_socket(env);
   napi_value tcp_connector = define_tcp_connector(env);
-  if (netlink_socket == NULL || datagram_socket == NULL || tcp_connector == NULL) return NULL;
+  napi_value udp_server = define_udp_server(env);
+  if (netlink_socket == NULL || datagram_socket == NULL || tcp_connector == NULL || udp_server == NULL) return NULL;
 
   napi_property_descriptor properties[] = {
       {.utf8name = "NetlinkSocket", .value = netlink_socket, .attributes = napi_enumerable},
       {.utf8name = "DatagramSocket", .value = datagram_socket, .attributes = napi_enumerable},
       {.utf8name = "TcpConnector", .value = tcp_connector, .attributes = napi_enumerable},
+      {.utf8name = "UdpServer", .value = udp_server, .attributes = napi_enumerable},
       {.utf8name = "openSocket", .method = open_socket, .attributes = napi_enumerable},
       {.utf8name = "waitWritable", .method = wait_writable, .attributes = napi_enumerable},
       {.utf8name = "cancelWait", .method = cancel_wait, .attributes = napi_enumerable},

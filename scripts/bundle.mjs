@@ -47,12 +47,24 @@ async function bundleTogether(files, chunkNames, banner = '') {
     legalComments: 'linked',
     // Its other half is CommonJS, which asks for Node's modules with a `require` that a module does not have.
     alias: { yaml: './node_modules/yaml/browser/index.js' },
+    plugins: [buffers],
     metafile: true,
     logLevel: 'warning',
   })
   const outputs = Object.keys(metafile.outputs).map((file) => path.normalize(file))
   for (const file of outputs.filter((each) => each.endsWith('.js'))) await nameClasses(inProject(file))
   return { inputs: Object.keys(metafile.inputs), outputs }
+}
+
+/** dns-packet, which is CommonJS, asks for Node's `buffer` with a `require` that a module does not have: it gets an import. */
+const buffers = {
+  name: 'buffers',
+  setup(build) {
+    build.onResolve({ filter: /^buffer$/ }, () => ({ path: 'buffer', namespace: 'buffers' }))
+    build.onLoad({ filter: /.*/, namespace: 'buffers' }, () => ({
+      contents: "export { Buffer } from 'node:buffer'",
+    }))
+  },
 }
 
 /**

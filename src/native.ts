@@ -150,6 +150,23 @@ export interface NativeTcpConnector {
 }
 
 /**
+ * A bound UDP socket that answers by the batch. Owns the descriptor that it is given, and the memory it is lent as long as it
+ * lives: 64 slots of 1,536 bytes for what is received, 64 of 28 for who sent it (a `sockaddr`), 64 rows of 4 words, and any
+ * amount for what is sent.
+ */
+export interface NativeUdpServer {
+  /** After an error that passes it goes on; after others it has stopped. */
+  readonly receiving: boolean
+  /** `errno` is 0 and so many slots are filled; the first word of each row says how many bytes, 0 for one that was too long. */
+  startReceiving(listener: (errno: number, count: number) => void): void
+  /** Sends what the first rows say: the slot whose sender gets it, and offset and length of the bytes. */
+  send(count: number): void
+  /** Sends bytes to a sender whose 28 bytes were kept. */
+  sendTo(bytes: Uint8Array, peer: Uint8Array): void
+  close(): void
+}
+
+/**
  * What `native/` exports. Every function with a `netnsFd` enters that namespace on a short-lived thread; -1 is here.
  *
  * A descriptor that it returns is lent: the addon closes it when the thread of JavaScript ends, unless it was closed,
@@ -159,6 +176,13 @@ export interface NativeAddon {
   readonly NetlinkSocket: new (options: NativeNetlinkOptions) => NativeNetlinkSocket
   readonly DatagramSocket: new (fd: number) => NativeDatagramSocket
   readonly TcpConnector: new (listener: (results: Uint8Array) => void) => NativeTcpConnector
+  readonly UdpServer: new (
+    fd: number,
+    received: Uint8Array,
+    peers: Uint8Array,
+    rows: Uint8Array,
+    sent: Uint8Array,
+  ) => NativeUdpServer
   openSocket(netnsFd: number, options: NativeSocketOptions): number
   /** Resolves when a non-blocking connect is through, rejects with its error (SO_ERROR) or ETIMEDOUT. Closes nothing. */
   waitWritable(fd: number, timeoutMilliseconds: number): Promise<void>

@@ -60,7 +60,7 @@ const importedBy = { cli: [], agent: ['cli'], index: ['cli'], native: ['net', 'n
 /** Rooms whose work begins in a program of the user's: the library itself holds no package and starts no process. */
 const programs = ['cli', 'agent']
 /** Packages that a room may take: bundled with its subpath, which nothing of the core imports. */
-export const packagesOf = { sources: ['yaml'] }
+export const packagesOf = { sources: ['yaml'], dns: ['dns-packet'] }
 /** Packages of types alone: nothing of them is there at run time. */
 const typePackages = ['kubernetes-types']
 

@@ -31,8 +31,11 @@ export {
 } from './selector.js'
 export type { HealthCheck } from './builder.js'
 export {
+  type KnownPod,
   type KnownService,
   type ModelChange,
+  ModelFollower,
+  type ModelNews,
   ServiceModel,
   type ServiceModelOptions,
 } from './service-model.js'

@@ -60,6 +60,33 @@ export interface KnownService {
   readonly slices: readonly SliceRecord[]
 }
 
+/** A Pod, as far as DNS asks for it. */
+export interface KnownPod {
+  readonly namespace: string
+  readonly name: string
+  /** In each family one at most; none as long as it has none, and when it will not run again. */
+  readonly addresses: readonly string[]
+}
+
+/** Services and Pods that anything may have changed of since one asked. */
+export interface ModelNews {
+  /** By `namespace/name`: those that are gone, too. */
+  readonly services: ReadonlySet<string>
+  /** By `namespace/name`. */
+  readonly pods: ReadonlySet<string>
+}
+
+/** One who hears of changes beside who calls `take`: each at his own pace. */
+export class ModelFollower implements ModelNews {
+  readonly services = new Set<string>()
+  readonly pods = new Set<string>()
+
+  /** Whether there is anything to take. */
+  get hasNews(): boolean {
+    return this.services.size > 0 || this.pods.size > 0
+  }
+}
+
 /**
  * Keeps what services are to be. It takes objects as they are written, reads them once, and computes again only what a change
  * touches. An object that cannot be meant is refused and told of; what was known of it before stays. Nothing is computed before
@@ -78,6 +105,7 @@ export class ServiceModel {
   readonly #stale: ServiceState[] = []
   /** Those that the next `take` tells of. */
   readonly #touched: ServiceState[] = []
+  readonly #followers = new Set<ModelFollower>()
 
   /** @throws ValidationError if a range is none, or an allocation */
   constructor(options: ServiceModelOptions = {}) {
@@ -157,6 +185,37 @@ export class ServiceModel {
     for (const { effective, inUse } of this.#services.values()) {
       if (effective !== undefined) yield { service: effective, slices: inUse }
     }
+  }
+
+  /** One Pod, or undefined. */
+  pod(reference: { readonly namespace?: string | undefined; readonly name: string }): KnownPod | undefined {
+    const pod = this.#pods.pod(keyOf({ kind: 'Pod', ...reference }))
+    if (pod === undefined) return undefined
+    const { namespace, name, addresses, isEnded } = pod
+    return { namespace, name, addresses: isEnded ? none : addresses }
+  }
+
+  /** Begins to tell one more of changes; what there is is told as new. */
+  follow(): ModelFollower {
+    const follower = new ModelFollower()
+    for (const id of this.#services.keys()) follower.services.add(id)
+    for (const id of this.#pods.pods()) follower.pods.add(id)
+    this.#followers.add(follower)
+    return follower
+  }
+
+  /** What changed since he asked for the last time; he is told again of what changes from here on. */
+  news(follower: ModelFollower): ModelNews {
+    this.#settle()
+    const news = { services: new Set(follower.services), pods: new Set(follower.pods) }
+    follower.services.clear()
+    follower.pods.clear()
+    return news
+  }
+
+  /** Tells one no more. */
+  unfollow(follower: ModelFollower): void {
+    this.#followers.delete(follower)
   }
 
   /** Health-check node ports that are to answer. */
@@ -287,6 +346,7 @@ export class ServiceModel {
 
   #setPod(id: string, pod: PodRecord | undefined): void {
     const before = this.#pods.pod(id)
+    for (const { pods } of this.#followers) pods.add(id)
     for (const service of this.#pods.setPod(id, pod)) {
       const state = this.#services.get(service)
       if (state === undefined) continue
@@ -323,6 +383,7 @@ export class ServiceModel {
   #touch(state: ServiceState, what: Staleness): void {
     if (state.stale === 'nothing') this.#stale.push(state)
     if (staleness[what] > staleness[state.stale]) state.stale = what
+    for (const { services } of this.#followers) services.add(state.id)
     if (state.isTouched) return
     state.isTouched = true
     this.#touched.push(state)

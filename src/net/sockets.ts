@@ -15,6 +15,7 @@ import {
 } from './endpoints.js'
 import type { SocketOptions } from './endpoints.js'
 import { netError } from './failure.js'
+import { UdpServer } from './udp-server.js'
 
 export interface ListenOptions extends SocketOptions {
   /** Numeric; `0.0.0.0` unless said. `::` takes IPv4 too, unless `ipv6Only`. */
@@ -151,6 +152,14 @@ export async function openUdp(options: ListenOptions = {}): Promise<UdpSocket> {
   }
   await listening
   return socket
+}
+
+/** A bound UDP socket that answers by the batch. Nothing is received before `start`. */
+export function openUdpServer(options: ListenOptions): UdpServer {
+  const place = placeOf(options)
+  return new UdpServer(
+    openIn('udp.open', place.object, options, { ...place.own, type: SOCK_DGRAM }, listenHints),
+  )
 }
 
 function placeOf({ address = '0.0.0.0', port = 0, reusePort, ipv6Only }: ListenOptions) {
