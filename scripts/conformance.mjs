@@ -1,6 +1,6 @@
 /**
  * `npm run conformance -- FILE.json --dataplane nftables|ipvs`: packet flows of services, checked with packets. Here if
- * this kernel has what the dataplane takes, else in the lab.
+ * this kernel has what the dataplane takes, else in the lab. `npm run conformance -- dns FILE.json`: queries, asked of a server.
  */
 import { release } from 'node:os'
 import path from 'node:path'
@@ -8,19 +8,22 @@ import { KernelUnavailableError, kernelHasIpvs, kernelRoles, runInLab } from './
 import { inProject, runNode } from './project.mjs'
 
 const script = inProject('dist/test/conformance/main.js')
+const dnsScript = inProject('dist/test/conformance/dns/main.js')
+const dnsUsage = 'usage: npm run conformance -- dns FILE.json'
 const usage = `usage: npm run conformance -- FILE.json --dataplane nftables|ipvs [--kernel ${kernelRoles.join('|')}]`
 /** When the newest kernel cannot be had that day. */
 const insteadOf = { newest: '6.12' }
 
-/** @param {readonly string[]} args  Relative files are those of where the command was given. */
+/** @param {readonly string[]} args */
 export async function conformance(args) {
+  if (args[0] === 'dns') return dns(args.slice(1))
   const parsed = parseArguments(args)
   if (typeof parsed === 'string') {
     console.error(`conformance: ${parsed}\n${usage}`)
     return 2
   }
   const { dataplane, kernel } = parsed
-  const file = path.resolve(process.env.INIT_CWD ?? process.cwd(), parsed.file)
+  const file = fromCaller(parsed.file)
   const command = [script, file, dataplane]
   if (kernel === undefined && (dataplane === 'nftables' || (await kernelHasIpvs()))) {
     return (await runNode(command, { echo: true })).status
@@ -28,6 +31,17 @@ export async function conformance(args) {
   if (kernel === undefined) console.error(`This kernel, ${release()}, has no IPVS: booting one that has.`)
   return inLab(kernel ?? 'newest', [process.execPath, ...command])
 }
+
+async function dns(files) {
+  if (files.length !== 1 || files[0].startsWith('-')) {
+    console.error(`conformance: one file of cases\n${dnsUsage}`)
+    return 2
+  }
+  return (await runNode([dnsScript, fromCaller(files[0])], { echo: true })).status
+}
+
+/** Relative files are those of where the command was given. */
+const fromCaller = (file) => path.resolve(process.env.INIT_CWD ?? process.cwd(), file)
 
 async function inLab(kernel, command) {
   try {

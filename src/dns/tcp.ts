@@ -42,7 +42,9 @@ export class TcpListener {
     this.#options = options
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
     this.#server.maxConnections = mostConnections
-    this.#server.on('drop', () => void tally.ended++)
+    this.#server.on('drop', () => {
+      tally.ended++
+    })
   }
 
   async listen(options: TcpListenOptions): Promise<void> {

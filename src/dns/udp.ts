@@ -27,7 +27,9 @@ export function answerUdp(
       (answer) => {
         if (answer !== undefined) server.send(answer, peer)
       },
-      () => void tally.failed++,
+      () => {
+        tally.failed++
+      },
     )
   }
   const isSent = (slot: number, to: number, length: number, seconds: number): number => {

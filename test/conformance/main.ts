@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { isValidationError } from '../../src/errors/index.js'
+import { oneLine } from './one-line.js'
 import { programmingBy } from './programming.js'
 import { emulatedPatience, runSituations, usualPatience } from './run.js'
 import { readSituations } from './situation.js'
@@ -12,10 +13,6 @@ const [file = '', kind] = process.argv.slice(2)
 // In the lab's QEMU; in user-mode Linux code runs natively.
 const lab = process.env['VIADUCT_LAB']
 const isEmulated = lab !== undefined && lab !== 'uml'
-
-/** A name out of a file, on one line of its own. */
-// eslint-disable-next-line no-control-regex
-const oneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
 
 function readFile(): ReturnType<typeof readSituations> | undefined {
   try {
