@@ -137,6 +137,11 @@ export class DnsServer {
     this.#feed.setNamespaces(names)
   }
 
+  /** Brings the zones up to the model, as it is done before every answer. */
+  refresh(): void {
+    this.#feed.refresh()
+  }
+
   /** Stops answering. */
   async close(): Promise<void> {
     this.#upstreams?.close()

@@ -41,8 +41,18 @@ export class Turns<T> {
     this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
   }
 
+  /** Of what runs: neither setpriv nor taskset is a process of its own. */
+  protected get pid(): number {
+    return this.#child.pid!
+  }
+
   protected async turn(line: string): Promise<T> {
     this.#child.stdin!.write(`${line}\n`)
+    return this.next()
+  }
+
+  /** What it says without being asked. */
+  protected async next(): Promise<T> {
     const { value, done } = await this.#answers.next()
     if (done === true) throw new Error(`void: ${this.#child.spawnargs.join(' ')} ended`)
     return JSON.parse(value) as T

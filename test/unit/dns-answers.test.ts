@@ -6,16 +6,18 @@ import { RateLimit } from '../../src/dns/rate-limit.js'
 import { Responder, type Transport } from '../../src/dns/responder.js'
 import { comparable } from '../conformance/dns/cases.js'
 import { expectedOf, queryBytes } from '../conformance/dns/client.js'
-import { anyName, anyStep, anyType, respond, step, usualObjects, zoneOf } from './support/dns.js'
+import { anyQuestion, anyStep, respond, step, usualObjects, zoneOf } from './support/dns.js'
 import { hostile } from './support/dns-hostile.js'
 
+const hex = (bytes: Uint8Array | undefined): string =>
+  bytes === undefined ? 'nothing' : Buffer.from(bytes).toString('hex')
 const transport = fc.constantFrom<Transport>('udp', 'tcp')
 const udpBytes = fc.constantFrom(undefined, 100, 512, 700, 1232, 4096)
 
 t.test('prebuilt answers are byte for byte those that are written anew', (t) => {
   let prebuilt = 0
   const anything = fc.oneof(
-    { arbitrary: fc.tuple(anyName, anyType, udpBytes, transport, fc.boolean()), weight: 4 },
+    { arbitrary: fc.tuple(anyQuestion, udpBytes, transport, fc.boolean()), weight: 4 },
     { arbitrary: anyStep, weight: 1 },
   )
   fc.assert(
@@ -29,16 +31,13 @@ t.test('prebuilt answers are byte for byte those that are written anew', (t) => 
           refresh()
           continue
         }
-        const [name, type, udpBytes, transport, recursion] = event
+        const [[name, type], udpBytes, transport, recursion] = event
         const message = queryBytes(name, type, { id: 7, udpBytes, recursion })
         const before = hot.prebuilt
         // Twice: the first time it is kept.
         for (let time = 0; time < 2; time++) {
-          t.same(
-            respond(hot, message, transport),
-            respond(plain, message, transport),
-            `${name} ${type} ${transport}`,
-          )
+          const [one, other] = [hot, plain].map((responder) => hex(respond(responder, message, transport)))
+          if (one !== other) throw new Error(`${name} ${type} ${transport}: ${one} and not ${other}`)
         }
         prebuilt += hot.prebuilt - before
       }
@@ -54,7 +53,7 @@ t.test('answers are what dns-packet makes of what the zone says', (t) => {
   const { zone } = zoneOf(usualObjects, 'insecure')
   const responder = new Responder([zone], undefined)
   fc.assert(
-    fc.property(anyName, anyType, udpBytes, (name, type, udpBytes) => {
+    fc.property(anyQuestion, udpBytes, ([name, type], udpBytes) => {
       const message = queryBytes(name, type, { udpBytes })
       const answer = decode(Buffer.from(respond(responder, message, 'tcp')!)) as ReturnType<typeof decode> & {
         rcode: string
@@ -134,9 +133,10 @@ t.test('what is no query, or one that is not for us', (t) => {
   const { zone } = zoneOf(usualObjects)
   const responder = new Responder([zone], undefined)
   const well = queryBytes('web.default.svc.cluster.local', 'A', { id: 0x1234 })
-  const say = (change: (bytes: Buffer) => Buffer | void, from: Buffer = well): string | undefined => {
+  const say = (change: (bytes: Buffer) => unknown, from: Buffer = well): string | undefined => {
     const bytes = Buffer.from(from)
-    const answer = respond(responder, change(bytes) ?? bytes)
+    const changed = change(bytes)
+    const answer = respond(responder, Buffer.isBuffer(changed) ? changed : bytes)
     if (answer === undefined) return undefined
     const decoded = decode(Buffer.from(answer)) as ReturnType<typeof decode> & { rcode: string }
     const opt = decoded.additionals?.find((record) => record.type === 'OPT')
@@ -154,22 +154,22 @@ t.test('what is no query, or one that is not for us', (t) => {
     'no header',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt8(0x81, 2)),
+    say((bytes) => bytes.writeUInt8(0x81, 2)),
     undefined,
     'an answer',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt8(0x28, 2)),
+    say((bytes) => bytes.writeUInt8(0x28, 2)),
     'NOTIMP',
     'an update',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt16BE(0, 4)),
+    say((bytes) => bytes.writeUInt16BE(0, 4)),
     'FORMERR',
     'no question',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt16BE(2, 4)),
+    say((bytes) => bytes.writeUInt16BE(2, 4)),
     'FORMERR',
     'two questions',
   )
@@ -184,27 +184,27 @@ t.test('what is no query, or one that is not for us', (t) => {
     'something after the end',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt16BE(0xc00c, 12)),
+    say((bytes) => bytes.writeUInt16BE(0xc00c, 12)),
     'FORMERR',
     'a name that points to itself',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt16BE(1, 10)),
+    say((bytes) => bytes.writeUInt16BE(1, 10)),
     'FORMERR',
     'a record that is not there',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt8(1, bytes.length - 5), withOpt),
+    say((bytes) => bytes.writeUInt8(1, bytes.length - 5), withOpt),
     'NOERROR 1',
     'EDNS of another version: BADVERS',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt16BE(9, bytes.length - 2), withOpt),
+    say((bytes) => bytes.writeUInt16BE(9, bytes.length - 2), withOpt),
     'FORMERR',
     'an option that is not there',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt16BE(3, bytes.length - 2)),
+    say((bytes) => bytes.writeUInt16BE(3, bytes.length - 2)),
     'REFUSED',
     'class CH',
   )
@@ -237,7 +237,7 @@ t.test('what is no query, or one that is not for us', (t) => {
     'NXDOMAIN',
   )
   t.equal(
-    say((bytes) => void bytes.writeUInt8(0xe9, 13)),
+    say((bytes) => bytes.writeUInt8(0xe9, 13)),
     'NXDOMAIN',
     'a byte that is no letter',
   )
