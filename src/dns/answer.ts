@@ -1,5 +1,6 @@
 /** Writes answers: the question as it was asked, records that point to it, and as many of them as there is room for. */
 import { type Answer, encode } from 'dns-packet'
+import { isWithin } from './names.js'
 import { type Edns, flag, headerBytes, type Query, type Rcode, rcodes, repeated } from './query.js'
 import type { ResourceRecord } from './records.js'
 
@@ -24,7 +25,19 @@ export const plainUdpBytes = 512
 export const optBytes = 11
 
 /** The owner name of a record that has the name of the question. */
-const toQuestion = Uint8Array.of(0xc0, headerBytes)
+export const toQuestion = Uint8Array.of(0xc0, headerBytes)
+
+/** As short as it can be said: what is above the question stands in it. */
+function ownerBytes(name: string, query: Query): Uint8Array {
+  if (name === query.name) return toQuestion
+  return isWithin(query.name, name) ? toEndOfQuestion(name, query.questionEnd) : nameBytes(name)
+}
+
+/** @param questionEnd where the question ends, with its type and class */
+export function toEndOfQuestion(name: string, questionEnd: number): Uint8Array {
+  const place = questionEnd - 4 - (name.length + 2)
+  return Uint8Array.of(0xc0 | (place >> 8), place)
+}
 
 /**
  * @param message the query: its question is repeated
@@ -48,7 +61,7 @@ export function writeReply(
   const write = (records: readonly ResourceRecord[] = [], mayLack = false): number => {
     let count = 0
     for (const record of isCut ? [] : records) {
-      const own = record.name === query.name ? toQuestion : nameBytes(record.name)
+      const own = ownerBytes(record.name, query)
       const rest = recordBytes(record)
       if (end + own.length + rest.length > room) {
         isCut ||= !mayLack

@@ -44,3 +44,18 @@ export function addressOfLabel(text: string): string | undefined {
     ? canonicalAddress(text.replaceAll('-', '.'))
     : canonicalAddress(text.replaceAll('-', ':'))
 }
+
+/** FNV-1a of 32 bits, byte by byte as a name stands on the wire, but for the final zero. */
+export const hashSeed = 0x811c9dc5 | 0
+export function mixed(hash: number, byte: number): number {
+  return Math.imul(hash ^ byte, 0x01000193)
+}
+
+export function nameHash(name: string): number {
+  let hash = hashSeed
+  for (const label of name.split('.')) {
+    hash = mixed(hash, label.length)
+    for (let index = 0; index < label.length; index++) hash = mixed(hash, label.charCodeAt(index))
+  }
+  return hash
+}

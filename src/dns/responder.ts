@@ -1,7 +1,7 @@
 /** What is said to a query: by the zones at once, by others later. */
 import { ourUdpBytes, plainUdpBytes, type Reply, writeReply } from './answer.js'
 import { HotAnswers } from './hot.js'
-import { reverseApexes } from './names.js'
+import { isWithin, reverseApexes } from './names.js'
 import { flag, type Query, readQuery } from './query.js'
 import type { Upstreams } from './upstreams.js'
 import type { Zone, ZoneAnswer } from './zone.js'
@@ -32,7 +32,7 @@ export class Responder {
   constructor(zones: readonly Zone[], upstreams: Upstreams | undefined, isPlain = false) {
     this.#zones = zones
     this.#upstreams = upstreams
-    const hot = new HotAnswers({ recursionAvailable: upstreams !== undefined })
+    const hot = new HotAnswers({ zones, recursionAvailable: upstreams !== undefined })
     if (isPlain) return
     this.#hot = hot
     for (const zone of zones) zone.watch((names) => hot.forget(names))
@@ -139,13 +139,18 @@ export class Responder {
     return this.#zones.find((zone) => zone.apexOf(name) !== undefined)
   }
 
+  /** Of names of services alone: what strangers ask for takes no room. */
   #keep(zone: Zone, name: string, type: number, typeName: string, answer: ZoneAnswer): void {
-    const [first] = answer.answers
-    if (first === undefined || type === typeNumbers.ANY || type === typeNumbers.SOA) return
-    if (this.#hot?.has(name, type) !== false) return
-    if (answer.leadsTo !== undefined || first.name !== name || first.type !== typeName || !zone.has(name))
-      return
-    this.#hot.keep({ name, type, ...zone.lookup(name, typeName) })
+    const hot = this.#hot
+    if (hot === undefined || answer.leadsTo !== undefined || !zone.has(name) || hot.has(name, type)) return
+    const { answers, rcode } = answer
+    const [first] = answers
+    if (first === undefined) {
+      const isUsual = isAddress(type) || type === typeNumbers.SRV
+      if (rcode === 'NOERROR' && isUsual && isWithin(name, zone.name)) hot.keepNone(zone, name, type)
+    } else if (first.name === name && first.type === typeName && type !== typeNumbers.SOA) {
+      hot.keep({ name, type, ...zone.lookup(name, typeName) })
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 import { ValidationError } from '../errors/index.js'
 import { canonicalAddress, familyOf } from '../address/index.js'
 import type { KnownPod, KnownService } from '../model/index.js'
-import { addressOfLabel, canonicalName, isWithin, reverseApexes } from './names.js'
+import { addressOfLabel, canonicalName, isWithin, nameHash, reverseApexes } from './names.js'
 import {
   addNamespace,
   type Line,
@@ -74,6 +74,8 @@ export class Zone {
   readonly ttlSeconds: number
   readonly #place: RecordPlace
   readonly #nodes = new Map<string, Node>()
+  /** How many names have the same hash. */
+  readonly #hashes = new Map<number, number>()
   readonly #apexes: readonly string[]
   /** What each service, Pod and namespace has put here. */
   readonly #given = new Map<string, ReadonlyMap<string, Line>>()
@@ -151,9 +153,19 @@ export class Zone {
     return this.#apexes.find((apex) => isWithin(name, apex))
   }
 
-  /** Whether there is such a name; not of those that any address has. */
+  /** Whether a name is one of what was given, and not only above such ones; not of those that any address has. */
   has(name: string): boolean {
-    return this.#nodes.has(name)
+    return (this.#nodes.get(name)?.sets.size ?? 0) > 0
+  }
+
+  /** Whether any address has a name. */
+  get hasAnyPods(): boolean {
+    return this.#place.podRecords === 'insecure'
+  }
+
+  /** False where no name has that hash (`nameHash`), so that there is no such name. @internal */
+  mayHave(hash: number): boolean {
+    return this.#hashes.has(hash)
   }
 
   /** The SOA record of a zone that `apexOf` gives. */
@@ -305,6 +317,8 @@ export class Zone {
     if (known !== undefined) return known
     const node: Node = { children: 0, sets: new Map() }
     this.#nodes.set(name, node)
+    const hash = nameHash(name)
+    this.#hashes.set(hash, (this.#hashes.get(hash) ?? 0) + 1)
     if (!this.#apexes.includes(name)) this.#node(parentOf(name)).children++
     return node
   }
@@ -313,6 +327,10 @@ export class Zone {
     const node = this.#nodes.get(name)!
     if (node.children > 0 || node.sets.size > 0) return
     this.#nodes.delete(name)
+    const hash = nameHash(name)
+    const count = this.#hashes.get(hash)!
+    if (count === 1) this.#hashes.delete(hash)
+    else this.#hashes.set(hash, count - 1)
     const parent = parentOf(name)
     this.#nodes.get(parent)!.children--
     this.#prune(parent)
