@@ -12,6 +12,7 @@ import {
 import { hashSeed, mixed } from './names.js'
 import { headerBytes, rcodes } from './query.js'
 import type { ResourceRecord } from './records.js'
+import { SteadyMap } from './steady-map.js'
 import type { Zone } from './zone.js'
 
 /** An answer, but for the header and the question. */
@@ -71,8 +72,8 @@ const starts = new Uint16Array(mostLabels)
  * hashes of those that are.
  */
 export class HotAnswers {
-  readonly #kept = new Map<number, Kept[]>()
-  readonly #byName = new Map<string, Kept[]>()
+  readonly #kept = new SteadyMap<number, Kept[]>()
+  readonly #byName = new SteadyMap<string, Kept[]>()
   readonly #domains: readonly Domain[]
   readonly #secondByte: number
 
@@ -331,7 +332,7 @@ function copy(source: Uint8Array, from: number, end: number, target: Uint8Array,
   return to + end - from
 }
 
-function put<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+function put<K, V>(map: SteadyMap<K, V[]>, key: K, value: V): void {
   const list = map.get(key)
   if (list === undefined) map.set(key, [value])
   else list.push(value)

@@ -14,6 +14,7 @@ import {
   type RecordType,
   type ResourceRecord,
 } from './records.js'
+import { SteadyMap } from './steady-map.js'
 
 /** What a zone is. */
 export interface ZoneOptions {
@@ -73,14 +74,14 @@ export class Zone {
   /** Seconds. */
   readonly ttlSeconds: number
   readonly #place: RecordPlace
-  readonly #nodes = new Map<string, Node>()
+  readonly #nodes = new SteadyMap<string, Node>()
   /** How many names have the same hash. */
-  readonly #hashes = new Map<number, number>()
+  readonly #hashes = new SteadyMap<number, number>()
   readonly #apexes: readonly string[]
   /** What each service, Pod and namespace has put here. */
-  readonly #given = new Map<string, ReadonlyMap<string, Line>>()
+  readonly #given = new SteadyMap<string, ReadonlyMap<string, Line>>()
   /** How many have put the same line here, if more than one has. */
-  readonly #counts = new Map<string, number>()
+  readonly #counts = new SteadyMap<string, number>()
   readonly #listeners = new Set<(names: ReadonlySet<string>) => void>()
   #serial: number
 
@@ -264,13 +265,14 @@ export class Zone {
   #give(who: string, lines: ReadonlyMap<string, Line>, changed: Set<string>): void {
     const before = this.#given.get(who)
     let isChanged = false
+    // What is new first: names that stay are not taken away in between, nor those above them.
+    for (const [key, line] of lines) {
+      if (before?.has(key) !== true) isChanged = this.#add(key, line, changed) || isChanged
+    }
     if (before !== undefined) {
       for (const [key, line] of before) {
         if (!lines.has(key)) isChanged = this.#remove(key, line, changed) || isChanged
       }
-    }
-    for (const [key, line] of lines) {
-      if (before?.has(key) !== true) isChanged = this.#add(key, line, changed) || isChanged
     }
     if (lines.size === 0) this.#given.delete(who)
     else this.#given.set(who, lines)
