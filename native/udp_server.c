@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "environment.h"
 #include "receive.h"
 #include "support.h"
@@ -178,6 +179,21 @@ static napi_value get_receiving(napi_env env, napi_callback_info info) {
   return server != NULL && check(env, napi_get_boolean(env, is_receiving(server), &value)) ? value : NULL;
 }
 
+static napi_value get_port(napi_env env, napi_callback_info info) {
+  struct udp_server *server = read_tagged(env, info, &tag);
+  struct address address = {.size = sizeof(address.storage)};
+  const uint8_t *bytes;
+  size_t length;
+  uint16_t port = 0;
+  uint32_t interface_index;
+  napi_value value;
+  if (server == NULL) return NULL;
+  if (server->fd >= 0 && getsockname(server->fd, (struct sockaddr *)&address.storage, &address.size) == 0) {
+    read_address(&address, &bytes, &length, &port, &interface_index);
+  }
+  return check(env, napi_create_uint32(env, port, &value)) ? value : NULL;
+}
+
 static napi_value start_receiving(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
   struct udp_server *server = read_receiver(env, info, arguments, COUNT(arguments));
@@ -243,8 +259,9 @@ static napi_value close_server(napi_env env, napi_callback_info info) {
 }
 
 napi_value define_udp_server(napi_env env) {
-  napi_property_descriptor properties[5];
+  napi_property_descriptor properties[6];
   size_t count = 0;
+  define_getter(&properties[count++], "port", get_port);
   define_getter(&properties[count++], "receiving", get_receiving);
   define_method(&properties[count++], "startReceiving", start_receiving);
   define_method(&properties[count++], "send", send_batch);

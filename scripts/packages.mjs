@@ -14,6 +14,7 @@ const run = promisify(execFile)
 
 /** Where there is no dpkg, a package counts as installed when the program that it brings can be run. */
 const programOf = new Map([
+  ['bind9-dnsutils', 'dig'],
   ['busybox-static', 'busybox'],
   ['gcc', 'cc'],
   ['golang-go', 'go'],
@@ -25,6 +26,7 @@ const programOf = new Map([
   ['make', 'make'],
   ['nftables', 'nft'],
   ['qemu-system-x86', 'qemu-system-x86_64'],
+  ['unbound', 'unbound'],
   ['user-mode-linux', 'linux.uml'],
   ['util-linux', 'setpriv'],
   ['valgrind', 'valgrind'],

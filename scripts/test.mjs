@@ -32,7 +32,7 @@ const onOneKernel = {
 const natively = /\/(dataplane-ipvs-(alone|random|killed|load)|edge-sync)\.test\.js$/
 
 /** What tests of the running kernel speak with. */
-const peerPackages = ['keepalived']
+const peerPackages = ['bind9-dnsutils', 'keepalived']
 
 const hostTimeoutSeconds = 300
 /** An emulated kernel takes ten minutes, on a machine that has nothing else to do. */

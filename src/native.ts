@@ -155,6 +155,8 @@ export interface NativeTcpConnector {
  * amount for what is sent.
  */
 export interface NativeUdpServer {
+  /** That it is bound to; 0 when it is closed. */
+  readonly port: number
   /** After an error that passes it goes on; after others it has stopped. */
   readonly receiving: boolean
   /** `errno` is 0 and so many slots are filled; the first word of each row says how many bytes, 0 for one that was too long. */

@@ -10,6 +10,7 @@ export type RecordType = 'A' | 'AAAA' | 'CNAME' | 'NS' | 'PTR' | 'SOA' | 'SRV' |
 export interface ResourceRecord {
   /** In small letters, without the final dot. */
   readonly name: string
+  /** Of class IN. */
   readonly type: RecordType
   /** Seconds. */
   readonly ttl: number

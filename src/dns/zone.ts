@@ -44,7 +44,9 @@ export interface ZoneChange {
 
 /** What a zone says to a question. */
 export interface ZoneAnswer {
+  /** Whether there is such a name. */
   readonly rcode: 'NOERROR' | 'NXDOMAIN'
+  /** The records that were asked for, and CNAME that lead to them. */
   readonly answers: readonly ResourceRecord[]
   /** The SOA, where there is no answer. */
   readonly authorities: readonly ResourceRecord[]

@@ -62,7 +62,9 @@ export interface KnownService {
 
 /** A Pod, as far as DNS asks for it. */
 export interface KnownPod {
+  /** `default` where it names none. */
   readonly namespace: string
+  /** Of the Pod's object. */
   readonly name: string
   /** In each family one at most; none as long as it has none, and when it will not run again. */
   readonly addresses: readonly string[]

@@ -34,7 +34,7 @@ export {
   type ReceiveOptions,
   type SendTarget,
 } from './datagrams.js'
-export { UdpServer } from './udp-server.js'
+export { type UdpAnswerer, UdpServer } from './udp-server.js'
 export { formatSettingsRecord, parseSettingsRecord, readSysctl, writeSysctl } from './sysctl.js'
 export { ping, type PingOptions, type PingReply } from './ping.js'
 export {

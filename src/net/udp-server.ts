@@ -41,6 +41,11 @@ export class UdpServer {
     this.#native = new Native(fd, this.received, this.#peers, new Uint8Array(this.#rows.buffer), this.sent)
   }
 
+  /** That it is bound to; 0 when it is closed. */
+  get port(): number {
+    return this.#native.port
+  }
+
   /** Receives from here on, and keeps the process alive. @param failed it has stopped for good */
   start(answerer: UdpAnswerer, failed: (error: KernelError) => void): void {
     this.#native.startReceiving((errno, count) => {
@@ -71,13 +76,13 @@ export class UdpServer {
     return this.#rows[slot * rowWords + word.received]!
   }
 
-  /** Where the next answer may be written into `sent`: at least 4,096 bytes. */
+  /** Where the next answer may be written into `sent`: at least 4,096 bytes. To be asked for each. */
   get room(): number {
-    if (this.#end + mostBytes > sentBytes) this.#flush()
+    if (this.#end + mostBytes > sentBytes || this.#count === slots) this.#flush()
     return this.#end
   }
 
-  /** So many bytes at `room` are the answer to a slot. */
+  /** So many bytes at `room`, as it was asked last, are the answer to a slot. */
   answer(slot: number, length: number): void {
     const row = this.#count++ * rowWords
     this.#rows[row + word.slot] = slot

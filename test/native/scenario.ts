@@ -13,6 +13,7 @@ import {
   openFile,
   openTcpListener,
   openUdp,
+  openUdpServer,
   readFile,
   readLines,
 } from '../../src/net/index.js'
@@ -247,6 +248,10 @@ async function hangs(port: number): Promise<void> {
   events.startReceiving(() => undefined)
   const udp = new addon.DatagramSocket(addon.openSocket(-1, { family: 2, type: 2, protocol: 0, bindPort: 0 }))
   udp.startReceiving(() => undefined)
+  openUdpServer({ address: '127.0.0.1' }).start(
+    () => undefined,
+    () => undefined,
+  )
   const listener = addon.openSocket(-1, { family: 2, type: 1, protocol: 0, bindPort: 0, listenBacklog: 1 })
   // A listening socket never gets writable.
   addon.waitWritable(listener, 600_000).catch(() => undefined)

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { ExchangeKind, loadNative } from '../../src/native.js'
+import { openUdp, openUdpServer } from '../../src/net/index.js'
 import { openSocket } from '../../src/netlink/socket.js'
 import {
   dumpLinks,
@@ -424,6 +425,109 @@ t.test('errors of the system tell code, errno and the call', async (t) => {
   socket.close()
 })
 
+t.test('questions over UDP are taken and answered by the batch', async (t) => {
+  const server = openUdpServer({ address: '127.0.0.1' })
+  const client = await openUdp({ address: '127.0.0.1' })
+  // Sent before anything is received, so that they are a batch; one is too long, one is empty.
+  const batches: number[] = []
+  const lengths: number[] = []
+  const answered = new Promise<void>((resolve) => {
+    let count = 0
+    server.start(
+      (_, filled) => {
+        batches.push(filled)
+        for (let slot = 0; slot < filled; slot++) {
+          const [start, length] = [server.startOf(slot), server.lengthOf(slot)]
+          lengths.push(length)
+          t.equal(server.address(slot), '127.0.0.1')
+          const to = server.room
+          server.sent.set(server.received.subarray(start, start + length), to)
+          server.answer(slot, length)
+          // One slot may have several answers, of which some leave before the others.
+          if (length > 3) {
+            t.ok(server.room >= 0)
+            server.answer(slot, 4000)
+          }
+          if (++count === 202) {
+            server.send(Uint8Array.of(1), server.peer(slot))
+            resolve()
+          }
+        }
+      },
+      (error) => t.fail(error.message),
+    )
+  })
+  const got: number[] = []
+  // All of them, the long answer, and the one that took its time.
+  const told = new Promise<void>((resolve) => {
+    client.on('message', (bytes) => {
+      got.push(bytes.length)
+      if (got.length === 204) resolve()
+    })
+  })
+  const send = (bytes: Uint8Array) => client.send(bytes, server.port, '127.0.0.1')
+  for (let count = 0; count < 200; count++) send(new Uint8Array(count === 7 ? 900 : 2).fill(7))
+  send(new Uint8Array(2000))
+  send(new Uint8Array(0))
+  await answered
+  await told
+  t.ok(Math.max(...batches) > 1 && Math.max(...batches) <= 64, `batches of ${batches.join(', ')}`)
+  t.equal(lengths.filter((length) => length === 0).length, 2, 'the long one and the empty one')
+  t.equal(got.filter((length) => length === 2).length, 199)
+  t.same(
+    got.filter((length) => length !== 2).sort((a, b) => a - b),
+    [0, 0, 1, 900, 4000],
+  )
+  client.close()
+  server.close()
+  server.close()
+  server.send(Uint8Array.of(1), new Uint8Array(28))
+})
+
+t.test('a server over UDP keeps to the memory that it was lent', (t) => {
+  const addon = loadNative()
+  const areas = () =>
+    [98_304, 1792, 1024, 4096].map((bytes) => new Uint8Array(bytes)) as [
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+    ]
+  const fd = addon.openSocket(-1, { family: 2, type: 2, protocol: 0, bindPort: 0 })
+  for (let lacking = 0; lacking < 3; lacking++) {
+    const list = areas()
+    list[lacking] = list[lacking]!.subarray(1)
+    t.throws(() => new addon.UdpServer(fd, ...list), { name: 'TypeError' })
+  }
+  t.throws(() => new addon.UdpServer(fd, ...([1, 2, 3, 4] as unknown as ReturnType<typeof areas>)), {
+    name: 'TypeError',
+  })
+  const list = areas()
+  const server = new addon.UdpServer(fd, ...list)
+  const rows = new Uint32Array(list[2].buffer)
+  for (const row of [
+    [64, 0, 1],
+    [0, 4096, 1],
+    [0, 1, 4096],
+    [0, 0xffff_ffff, 2],
+  ]) {
+    rows.set(row, 1)
+    t.throws(() => server.send(1), { name: 'TypeError' }, row.join())
+  }
+  t.throws(() => server.send(65), { name: 'TypeError' })
+  t.throws(() => server.sendTo(new Uint8Array(1), new Uint8Array(27)), { name: 'TypeError' })
+  rows.set([0, 0, 1], 1)
+  server.send(1) // to nobody: it is lost
+  server.startReceiving(() => undefined)
+  t.throws(() => server.startReceiving(() => undefined), { code: 'EBUSY' })
+  t.equal(server.receiving, true)
+  server.close()
+  t.equal(server.receiving, false)
+  t.throws(() => server.startReceiving(() => undefined), { code: 'EBADF' })
+  t.throws(() => Reflect.get(addon.UdpServer.prototype, 'receiving', {}) as unknown, { name: 'TypeError' })
+  t.end()
+})
+
 t.test('10,000 rounds of opening and closing leave no descriptor', async (t) => {
   const addon = loadNative()
   const before = openDescriptors()
@@ -440,6 +544,14 @@ t.test('10,000 rounds of opening and closing leave no descriptor', async (t) => 
     socket.startReceiving(() => undefined)
     socket.close()
     addon.closeDescriptor(addon.openFile(-1, '/proc/thread-self/net/dev', 0))
+  }
+  for (let round = 0; round < 200; round++) {
+    const server = openUdpServer({ address: '127.0.0.1' })
+    server.start(
+      () => undefined,
+      () => undefined,
+    )
+    server.close()
   }
   t.equal(openDescriptors(), before, 'datagram sockets and files')
   for (let round = 0; round < 500; round++) {

@@ -1,6 +1,7 @@
 // The other subpaths: a transport and a table of one's own, links, namespaces.
 import { isMalformedMessageError } from 'viaduct'
 import { Conntrack, type Flow, type FlowFilter } from 'viaduct/conntrack'
+import { DnsServer, Zone, type ZoneAnswer } from 'viaduct/dns'
 import { type Check, HealthMonitor, type HealthRules } from 'viaduct/health'
 import { Ipvs } from 'viaduct/ipvs'
 import { NetworkNamespace, type Netns } from 'viaduct/net'
@@ -87,3 +88,6 @@ export function watchHealth(tls: boolean): HealthMonitor {
   monitor.set('web', { servers: [{ address: '10.0.0.7', port: 80, weight: 1 }], check, rules })
   return monitor
 }
+
+export const answer: ZoneAnswer = new Zone({ podRecords: 'insecure' }).lookup('svc.cluster.local', 'A')
+export const named: Promise<DnsServer> = DnsServer.start({ listen: [{ address: '127.0.0.1', port: 5300 }] })
