@@ -1,7 +1,8 @@
 /**
  * Flows of UDP have no end that the kernel could see: as long as a client sends, connection tracking takes its datagrams
  * where the first one went, also when that server is gone, or when there was no service yet. Such flows are deleted, so that
- * the next datagram is decided on anew.
+ * the next datagram is decided on anew. Those of TCP end by themselves and are left alone, but for those of servers that have
+ * failed without a word.
  */
 import type { Conntrack, Flow } from '../conntrack/index.js'
 import type { AddressFamily } from '../address/index.js'
@@ -24,6 +25,11 @@ export class StaleFlows {
     ipv4: new Map(),
     ipv6: new Map(),
   }
+  /** Frontends of TCP with the servers whose flows are to be ended. */
+  readonly #failed: Readonly<Record<AddressFamily, Map<string, ReadonlySet<string>>>> = {
+    ipv4: new Map(),
+    ipv6: new Map(),
+  }
   /** Addresses that answer node ports. */
   readonly #nodeAddresses: readonly string[]
 
@@ -32,12 +38,14 @@ export class StaleFlows {
   }
 
   get isEmpty(): boolean {
-    return this.#frontends.ipv4.size === 0 && this.#frontends.ipv6.size === 0
+    const all = [this.#frontends, this.#failed]
+    return all.every(({ ipv4, ipv6 }) => ipv4.size === 0 && ipv6.size === 0)
   }
 
   /** A change of a service: what it was, what it is. Nothing is looked for where no flow can have gone wrong. */
   changed(before: VirtualService | undefined, after: VirtualService | undefined): void {
     const { protocol } = (after ?? before)!
+    if (protocol === 'tcp') this.#fail(before, after)
     if (protocol !== 'udp') return
     const live = new Set(after === undefined ? [] : serversOf(after))
     const isSmaller = before !== undefined && serversOf(before).some((server) => !live.has(server))
@@ -55,6 +63,15 @@ export class StaleFlows {
       before.family,
       this.#endpointsOf(before).filter((endpoint) => !has.has(nameOf(endpoint))),
     )
+  }
+
+  /** Of those that have failed since. */
+  #fail(before: VirtualService | undefined, after: VirtualService | undefined): void {
+    const known = new Set(before?.servers.failed?.map(nameOf))
+    const failed = new Set(after?.servers.failed?.map(nameOf).filter((name) => !known.has(name)))
+    if (failed.size === 0) return
+    for (const endpoint of this.#endpointsOf(after!))
+      this.#failed[after!.family].set(nameOf(endpoint), failed)
   }
 
   /** Frontends that were somebody's: whoever has them now was told of before. */
@@ -85,23 +102,38 @@ export class StaleFlows {
     )
   }
 
-  /** Deletes them. @returns how many */
-  async delete(conntrack: Conntrack): Promise<number> {
-    let deleted = 0
+  /** Deletes them. @returns those of TCP: their clients do not know it yet */
+  async delete(conntrack: Conntrack): Promise<Flow[]> {
+    const ended: Flow[] = []
     for (const family of ['ipv4', 'ipv6'] as const) {
-      const frontends = this.#frontends[family]
-      if (frontends.size === 0) continue
-      const where = ({ original, reply }: Flow): boolean => {
-        const { destination, destinationPort } = original
-        if (destination === undefined || destinationPort === undefined) return false
-        const live = frontends.get(formatEndpoint(destination, destinationPort))
-        if (live === undefined || reply.source === undefined) return false
-        return !live.has(formatEndpoint(reply.source, reply.sourcePort ?? 0))
+      const [frontends, failed] = [this.#frontends[family], this.#failed[family]]
+      if (frontends.size > 0) {
+        const where = (flow: Flow): boolean => isOf(frontends, flow) === false
+        await conntrack.deleteMatching({ family, protocol: 'udp', where })
       }
-      deleted += await conntrack.deleteMatching({ family, protocol: 'udp', where })
+      if (failed.size > 0) {
+        const where = (flow: Flow): boolean => {
+          const isEnded = isOf(failed, flow) === true
+          if (isEnded) ended.push(flow)
+          return isEnded
+        }
+        await conntrack.deleteMatching({ family, protocol: 'tcp', where })
+      }
     }
-    return deleted
+    return ended
   }
+}
+
+/** Whether its server is among those of its frontend; undefined if that is none of these. */
+function isOf(
+  frontends: ReadonlyMap<string, ReadonlySet<string>>,
+  { original, reply }: Flow,
+): boolean | undefined {
+  const { destination, destinationPort } = original
+  if (destination === undefined || destinationPort === undefined) return undefined
+  const servers = frontends.get(formatEndpoint(destination, destinationPort))
+  if (servers === undefined || reply.source === undefined) return undefined
+  return servers.has(formatEndpoint(reply.source, reply.sourcePort ?? 0))
 }
 
 const none: ReadonlySet<string> = new Set()

@@ -18,6 +18,8 @@ export type HealthEventKind =
   /** It is taken out of its service; it is in again. */
   | 'taken-out'
   | 'put-back'
+  /** It is out and silent: its connections are ended, as `onFailure` says. */
+  | 'connections-ended'
   /** It should be out and stays in, because too many are out already; that is over. */
   | 'kept-in'
   | 'no-longer-kept'

@@ -1,7 +1,7 @@
 /** The servers of a service together: who is in, with which weight, and whether there are enough. Pure. */
 import type { RealServer } from '../model/index.js'
 import type { Rules } from './rules.js'
-import { type ServerState, weightOf } from './state.js'
+import { isSilent, type ServerState, weightOf } from './state.js'
 
 /** A server and what is known of it. */
 export interface Member {
@@ -20,6 +20,8 @@ export interface Placement {
   readonly cause: OutCause | undefined
   /** 0 for `out`. */
   readonly weight: number
+  /** Whether its connections are to be ended, if it is out. */
+  readonly isLost: boolean
 }
 
 /** Why it is to be out, and since when; undefined if it is not. */
@@ -61,18 +63,21 @@ export function place(rules: Rules, members: readonly Member[], now: number): Pl
     place: 'in',
     cause: undefined,
     weight: weightOf(rules, state, server.weight, now),
+    isLost: false,
   }))
   const most = mostOut(rules, members.length)
   for (const [rank, { cause, index }] of wanting.entries()) {
     const { server, state } = members[index]!
+    const isLost = rules.onFailure === 'end-connections' && isSilent(state)
     placements[index] =
       rank < most
-        ? { place: 'out', cause, weight: 0 }
+        ? { place: 'out', cause, weight: 0, isLost }
         : // One that asks for no connections gets some: the alternative is that nobody does.
           {
             place: 'kept',
             cause,
             weight: weightOf(rules, { ...state, share: state.share || 1 }, server.weight, now),
+            isLost,
           }
   }
   return placements
@@ -103,13 +108,14 @@ export function serversOf(
     if (rules.onFailure === 'remove') return [sorry]
     // Connections that there are go on.
     const others = members.filter(
-      ({ server: { address, port } }) => address !== sorry.address || port !== sorry.port,
+      ({ server: { address, port } }, index) =>
+        !placements[index]!.isLost && (address !== sorry.address || port !== sorry.port),
     )
     return [sorry, ...others.map(({ server }) => ({ ...server, weight: 0 }))]
   }
   return members.flatMap(({ server }, index) => {
-    const { place, weight } = placements[index]!
-    if (place === 'out' && rules.onFailure === 'remove') return []
+    const { place, weight, isLost } = placements[index]!
+    if (place === 'out' && (isLost || rules.onFailure === 'remove')) return []
     return [{ ...server, weight }]
   })
 }

@@ -109,8 +109,8 @@ export class HealthMonitor {
   }
 
   /**
-   * A virtual service with the servers that are to get connections, for a dataplane: those that are out are drained or gone. Of
-   * the servers of this node no more than the cap are out, either. One that is not watched stays as it is.
+   * A virtual service with the servers that are to get connections, for a dataplane: those that are out are drained, gone or
+   * failed. Of the servers of this node no more than the cap are out, either. One that is not watched stays as it is.
    */
   shape(service: VirtualService): VirtualService {
     const watched = this.#services.get(service.key)
@@ -247,6 +247,7 @@ export class HealthMonitor {
 const changesServers: ReadonlySet<HealthEvent['event']> = new Set([
   'taken-out',
   'put-back',
+  'connections-ended',
   'kept-in',
   'no-longer-kept',
   'weight',
@@ -258,13 +259,15 @@ function shapeServers(watched: WatchedService, { cluster, local, draining, any }
   const { rules } = watched
   const now = performance.now()
   const drained = new Map(draining.map((server) => [`${server.address} ${server.port}`, server]))
+  const lost = new Map<string, RealServer>()
   const isSorry = !watched.isQuorate && rules.sorryServer !== undefined
   const shape = (servers: readonly RealServer[]): RealServer[] => {
     const placements: readonly Placement[] = watched.placeSome(servers, now)
     return servers.flatMap((server, index) => {
-      const { place, weight } = placements[index]!
+      const { place, weight, isLost } = placements[index]!
       if (place !== 'out' && !isSorry && weight > 0) return [{ ...server, weight }]
-      if (rules.onFailure === 'weight-0') drained.set(`${server.address} ${server.port}`, server)
+      if (isLost) lost.set(`${server.address} ${server.port}`, server)
+      else if (rules.onFailure !== 'remove') drained.set(`${server.address} ${server.port}`, server)
       return []
     })
   }
@@ -278,6 +281,14 @@ function shapeServers(watched: WatchedService, { cluster, local, draining, any }
     shaped.local.push(sorry)
   }
   const inUse = new Set([...shaped.cluster, ...shaped.local].map(({ address, port }) => `${address} ${port}`))
-  const rest = [...drained].filter(([endpoint]) => !inUse.has(endpoint)).map(([, server]) => server)
-  return { ...shaped, draining: rest, any: any || isSorry }
+  const [rest, failed] = [drained, lost].map((servers) =>
+    [...servers].filter(([endpoint]) => !inUse.has(endpoint)).map(([, server]) => server),
+  )
+  return {
+    ...shaped,
+    draining: rest!,
+    ...(failed!.length === 0 ? {} : { failed }),
+    // Where nobody is left clients are refused, and need not wait.
+    any: inUse.size > 0 || (any && cluster.length + local.length === 0),
+  }
 }

@@ -42,8 +42,12 @@ export interface HealthRules {
   readonly damping?: DampingRules | false | undefined
   /** Servers are taken out by what the kernel sees of their connections; never unless said. */
   readonly ejection?: EjectionRules | false | undefined
-  /** What becomes of a server that is out: `remove` takes it away, `weight-0` lets its connections go on; the latter unless said. */
-  readonly onFailure?: 'remove' | 'weight-0' | undefined
+  /**
+   * What becomes of a server that is out; `weight-0` unless said, which lets its connections go on. `remove` takes it away.
+   * `end-connections` does that with one that is silent (nothing answers in time, or it cannot be reached) and ends its
+   * connections, so that clients need not wait for it; one that still answers, whatever it says, keeps what it has.
+   */
+  readonly onFailure?: 'remove' | 'weight-0' | 'end-connections' | undefined
   /**
    * The part of a service's servers that may be out, rounded down; 0.5 unless said. Those beyond it stay in although they
    * fail: where most servers seem dead, it is more likely the checks that are wrong.
@@ -76,7 +80,7 @@ export interface Rules {
   readonly slowStartMilliseconds: number
   readonly damping: Damping | undefined
   readonly ejection: Ejection | undefined
-  readonly onFailure: 'remove' | 'weight-0'
+  readonly onFailure: 'remove' | 'weight-0' | 'end-connections'
   readonly mostOut: number
   readonly quorum: number
   readonly hysteresis: number
@@ -114,7 +118,7 @@ export function rulesOf(input: HealthRules = {}, isWeighted = false): Rules {
     slowStartMilliseconds,
     damping: dampingOf(input.damping),
     ejection: ejectionOf(input.ejection),
-    onFailure: oneOf('onFailure', input.onFailure ?? 'weight-0', ['remove', 'weight-0']),
+    onFailure: oneOf('onFailure', input.onFailure ?? 'weight-0', ['remove', 'weight-0', 'end-connections']),
     mostOut: number('mostOut', input.mostOut ?? 0.5, 0, 1),
     quorum,
     hysteresis: integer('hysteresis', input.hysteresis ?? 0, 0, quorum - 1),

@@ -15,6 +15,7 @@ import {
   eject,
   forgive,
   initialState,
+  isSilent,
   nextChange,
   nextDelay,
   type ServerState,
@@ -321,6 +322,7 @@ export class WatchedService {
     const isMaterial =
       before.verdict !== after.verdict ||
       before.share !== after.share ||
+      isSilent(before) !== isSilent(after) ||
       before.dampedSince !== after.dampedSince ||
       before.ejectedUntil !== after.ejectedUntil
     if (isMaterial) this.#host.touched(this)
@@ -404,6 +406,8 @@ export class WatchedService {
         after.weight,
       )
     }
+    const isEnded = ({ place, isLost }: Placement): boolean => place === 'out' && isLost
+    if (isEnded(after) && !isEnded(before)) this.#tell('connections-ended', server, state.reason)
   }
 
   #tell(event: HealthEventKind, server: RealServer | undefined, reason: string, weight?: number): void {
@@ -419,7 +423,7 @@ export class WatchedService {
 }
 
 /** What a server was before it was there. */
-const newcomer: Placement = { place: 'in', cause: undefined, weight: 0 }
+const newcomer: Placement = { place: 'in', cause: undefined, weight: 0, isLost: false }
 /** Of a server that another list has and this one not yet. */
 const unwatched: ServerState = { ...initialState(0), verdict: 'up' }
 

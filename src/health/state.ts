@@ -4,7 +4,7 @@
  */
 import { decayed, millisecondsUntilReuse, penalized } from './damping.js'
 import { ejectionMilliseconds } from './ejection.js'
-import type { BlockReason, CheckResult } from './result.js'
+import type { BlockReason, CheckResult, Failed, FailureReason } from './result.js'
 import type { Rules } from './rules.js'
 
 /** What is known of a server. */
@@ -15,6 +15,8 @@ export interface ServerState {
   readonly since: number
   /** Why: what the result that decided said. */
   readonly reason: string
+  /** The same in a word, while it is down and nothing has passed since. */
+  readonly failure: FailureReason | undefined
   /** In a row, and no more than `rise`. */
   readonly passes: number
   /** In a row, and no more than `fall`. */
@@ -46,6 +48,7 @@ export function initialState(now: number): ServerState {
     verdict: 'unknown',
     since: now,
     reason: 'not checked yet',
+    failure: undefined,
     passes: 0,
     fails: 0,
     failsWhileDown: 0,
@@ -70,7 +73,7 @@ export function take(rules: Rules, state: ServerState, result: CheckResult, now:
   }
   const known = state.blocked === undefined ? state : { ...state, blocked: undefined }
   if (result.outcome === 'passed') return takePass(rules, known, result.share ?? state.share, now)
-  return takeFailure(rules, known, `${result.reason}: ${result.message}`, now)
+  return takeFailure(rules, known, result, now)
 }
 
 function takePass(rules: Rules, state: ServerState, share: number, now: number): ServerState {
@@ -78,13 +81,14 @@ function takePass(rules: Rules, state: ServerState, share: number, now: number):
   const decides = isFirst(rules, state) || passes >= rules.rise
   if (state.verdict === 'up' || !decides) {
     if (passes === state.passes && state.fails === 0 && share === state.share) return state
-    return { ...state, passes, fails: 0, share }
+    return { ...state, failure: undefined, passes, fails: 0, share }
   }
   return {
     ...state,
     verdict: 'up',
     since: now,
     reason: state.verdict === 'unknown' ? 'the first check passed' : `${rules.rise} checks passed in a row`,
+    failure: undefined,
     passes,
     fails: 0,
     failsWhileDown: 0,
@@ -94,10 +98,16 @@ function takePass(rules: Rules, state: ServerState, share: number, now: number):
   }
 }
 
-function takeFailure(rules: Rules, state: ServerState, reason: string, now: number): ServerState {
+function takeFailure(
+  rules: Rules,
+  state: ServerState,
+  { reason: failure, message }: Failed,
+  now: number,
+): ServerState {
   const fails = Math.min(rules.fall, state.fails + 1)
+  const reason = `${failure}: ${message}`
   if (state.verdict === 'down') {
-    return { ...state, fails, passes: 0, reason, failsWhileDown: state.failsWhileDown + 1 }
+    return { ...state, fails, passes: 0, reason, failure, failsWhileDown: state.failsWhileDown + 1 }
   }
   if (!isFirst(rules, state) && fails < rules.fall) return { ...state, fails, passes: 0 }
   const down: ServerState = {
@@ -105,12 +115,21 @@ function takeFailure(rules: Rules, state: ServerState, reason: string, now: numb
     verdict: 'down',
     since: now,
     reason,
+    failure,
     passes: 0,
     fails,
     failsWhileDown: 1,
     slowSince: undefined,
   }
   return state.verdict === 'up' ? flap(rules, down, now) : down
+}
+
+/**
+ * Nothing comes of it any more: who waits for it waits in vain. Of one that refuses the host is there, which has ended the
+ * connections of a process that died, and which keeps those of one that only listens no more.
+ */
+export function isSilent({ verdict, failure }: ServerState): boolean {
+  return verdict === 'down' && (failure === 'timed-out' || failure === 'unreachable')
 }
 
 function isFirst(rules: Rules, { verdict, passes, fails }: ServerState): boolean {

@@ -38,15 +38,19 @@ function describe(service: VirtualService): string {
     `${service.key}: ${service.frontends.map(formatFrontend).join(', ')} -> ${listServers(servers.cluster)}`,
     ...settings(service).map(([name, value]) => `${name} ${value}`),
   ]
-  if (servers.draining.length > 0) parts.push(`draining ${listServers(servers.draining)}`)
+  for (const set of ['draining', 'failed'] as const) {
+    const list = servers[set] ?? []
+    if (list.length > 0) parts.push(`${set} ${listServers(list)}`)
+  }
   return parts.join('; ')
 }
 
 /** What differs, in words. */
 function difference(before: VirtualService, after: VirtualService): string {
   const parts = listDifference(before.frontends, after.frontends, sameFrontend, formatFrontend)
-  for (const set of ['cluster', 'local', 'draining'] as const) {
-    const changes = listDifference(before.servers[set], after.servers[set], sameServer, formatServer)
+  for (const set of ['cluster', 'local', 'draining', 'failed'] as const) {
+    const [old, now] = [before.servers[set] ?? [], after.servers[set] ?? []]
+    const changes = listDifference(old, now, sameServer, formatServer)
     // What is true of all servers needs no second word for those of this node.
     if (changes.length > 0) parts.push(`${set === 'cluster' ? 'servers' : set} ${changes.join(' ')}`)
   }

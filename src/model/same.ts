@@ -36,9 +36,12 @@ export function sameServers(a: Servers, b: Servers): boolean {
     a.any === b.any &&
     sameList(a.cluster, b.cluster) &&
     sameList(a.local, b.local) &&
-    sameList(a.draining, b.draining)
+    sameList(a.draining, b.draining) &&
+    sameList(a.failed ?? none, b.failed ?? none)
   )
 }
+
+const none: readonly RealServer[] = []
 
 function sameList(a: readonly RealServer[], b: readonly RealServer[]): boolean {
   if (a === b) return true

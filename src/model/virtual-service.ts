@@ -59,6 +59,11 @@ export interface Servers {
   /** Those that keep the connections they have, and get no new ones. */
   readonly draining: readonly RealServer[]
   /**
+   * Those that are gone without a word: their connections are ended, so that clients need not wait for them. Left out, there are
+   * none.
+   */
+  readonly failed?: readonly RealServer[] | undefined
+  /**
    * Whether there is any server that could be reached on some node: where there is, and none that the policy allows, packets
    * are dropped; where there is none at all, clients are refused.
    */

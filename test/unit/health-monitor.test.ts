@@ -98,6 +98,46 @@ t.test('the sorry server takes the place of servers that are down, until they ar
   t.notOk(monitor.serversOf('web')!.includes(sorryServer))
 })
 
+t.test(
+  'one that is down and falls silent has its connections ended then, if that is asked for',
+  async (t) => {
+    await using monitor = new HealthMonitor()
+    let answer: () => boolean | Promise<boolean> = () => false
+    const silence = new Promise<boolean>(() => undefined)
+    const check = {
+      kind: 'own',
+      run: ({ address }: { address: string }) => address !== '10.0.0.1' || answer(),
+    } as const
+    const given = { ...rules, timeoutMilliseconds: 20, onFailure: 'end-connections' } as const
+    const out = until(monitor, has('taken-out', '10.0.0.1'))
+    monitor.set('web', { servers, check, rules: given })
+    await out
+    const addresses = (list: readonly { address: string }[] = []): string[] =>
+      list.map(({ address }) => address)
+    t.same(addresses(monitor.shape(service).servers.draining), ['10.0.0.1'], 'it says no')
+    t.equal(monitor.serversOf('web')!.length, 4)
+    const keys = new Promise<readonly string[]>((resolve) => monitor.watch(resolve))
+    const ended = until(monitor, has('connections-ended', '10.0.0.1'))
+    answer = () => silence
+    await ended
+    t.same(await keys, ['web'], 'who watches is told')
+    const { draining, failed } = monitor.shape(service).servers
+    t.same([addresses(draining), addresses(failed)], [[], ['10.0.0.1']])
+    t.equal(monitor.serversOf('web')!.length, 3)
+  },
+)
+
+t.test('where nobody is left clients are refused', async (t) => {
+  await using monitor = new HealthMonitor()
+  const out = until(monitor, (events) => servers.every(({ address }) => has('taken-out', address)(events)))
+  monitor.set('web', { servers, check: { kind: 'own', run: () => false }, rules: { ...rules, mostOut: 1 } })
+  await out
+  const { cluster, local, any } = monitor.shape(service).servers
+  t.same({ cluster, local, any }, { cluster: [], local: [], any: false })
+  const elsewhere = { ...service, servers: { ...service.servers, cluster: [], local: [] } }
+  t.equal(monitor.shape(elsewhere).servers.any, true, 'the policy keeps what it says of others')
+})
+
 t.test('servers are ejected by the numbers that come in, and return', async (t) => {
   await using monitor = new HealthMonitor()
   let turn = 0

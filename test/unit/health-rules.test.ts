@@ -138,6 +138,32 @@ t.test('never more than the cap are out, and those that are well are never out',
   t.pass()
 })
 
+t.test('lost is who is down and does not answer, where connections are to be ended', async (t) => {
+  const silent = [failed('timed-out', 'ETIMEDOUT'), failed('unreachable', 'EHOSTUNREACH')]
+  const reasons = [...silent, refused, failed('wrong-answer', 'status 503'), noRoute, passed]
+  always(
+    fc.property(fc.array(fc.constantFrom(...reasons), { minLength: 1 }), fc.boolean(), (results, isAsked) => {
+      const rules = rulesOf({
+        mostOut: 1,
+        damping: false,
+        onFailure: isAsked ? 'end-connections' : 'weight-0',
+      })
+      let state = initialState(0)
+      let last: CheckResult = passed
+      for (const one of results) {
+        state = take(rules, state, one, 1)
+        if (one.outcome !== 'not-run') last = one
+      }
+      const members = [{ server: { address: '10.0.0.1', port: 80, weight: 1 }, state }]
+      const placements = place(rules, members, 1)
+      const isLost = isAsked && state.verdict === 'down' && (silent as CheckResult[]).includes(last)
+      const left = serversOf(rules, members, placements, true).length
+      return placements[0]!.isLost === isLost && left === (isLost ? 0 : 1)
+    }),
+  )
+  t.pass()
+})
+
 t.test('of those that fail the ones that failed first are out, however the list is ordered', async (t) => {
   const rules = rulesOf({ mostOut: 0.5, fall: 1 })
   const downAt = (now: number) => take(rules, initialState(0), refused, now)

@@ -364,6 +364,13 @@ void t.test('a change prints as a line for each virtual service', async (t) => {
     formatChange(model.take()),
     /servers ~10\.0\.0\.3:8080; local -10\.0\.0\.3:8080; draining -10\.0\.0\.1:8080$/,
   )
+  const [web] = [...model.virtualServices()]
+  const lost = { ...web!, servers: { ...web!.servers, cluster: [], failed: web!.servers.cluster } }
+  t.match(
+    formatChange({ upserted: [lost], deleted: [] }, new Map([[web!.key, web!]])),
+    /servers -10\.0\.0\.3:8080; failed \+10\.0\.0\.3:8080$/,
+  )
+  t.match(formatChange({ upserted: [lost], deleted: [] }), /-> nobody; .*failed 10\.0\.0\.3:8080$/)
   model.delete({ kind: 'EndpointSlice', name: 'web-1' })
   t.match(formatChange(model.take()), /no server is there: refused$/)
 })

@@ -29,6 +29,7 @@ import { openNftables } from '../ruleset/opening.js'
 import { nodePortAddressesOf, type RulesetSettings, settingsOf } from '../ruleset/settings.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { wordsOf } from '../ruleset/words.js'
+import { Challenges } from '../challenges.js'
 import { StaleFlows } from '../stale-flows.js'
 import { filled, type Found, type KernelTable, type ReadOptions, readTable, tableComment } from './kernel.js'
 import { missingIn } from './missing.js'
@@ -76,6 +77,7 @@ export class NftablesDataplane implements Dataplane {
   #doubt: ReadonlySet<string> | 'everything' | undefined
   #last: Promise<unknown> = Promise.resolve()
   #conntrack: Promise<Conntrack> | undefined
+  readonly #challenges: Challenges
   readonly #closing = new AbortController()
 
   /** @internal */
@@ -89,6 +91,7 @@ export class NftablesDataplane implements Dataplane {
     this.#settings = settings
     this.#options = options
     this.#transport = transport
+    this.#challenges = new Challenges(options.netns)
     this.#table = { family: 'inet', table: settings.name }
   }
 
@@ -97,7 +100,7 @@ export class NftablesDataplane implements Dataplane {
       kind: this.kind,
       schedulers,
       statistics: { connections: this.#settings.statistics, packets: false },
-      missing: [],
+      missing: this.#challenges.missing,
     }
   }
 
@@ -306,7 +309,7 @@ export class NftablesDataplane implements Dataplane {
   async #deleteFlows(stale: StaleFlows, isMarked: boolean): Promise<void> {
     if (!stale.isEmpty) {
       this.#conntrack ??= Conntrack.open({ netns: this.#options.netns, transport: this.#transport?.() })
-      await stale.delete(await this.#conntrack)
+      await this.#challenges.send(await stale.delete(await this.#conntrack))
     }
     if (!isMarked) return
     const transaction = this.#nftables.transaction()
@@ -393,6 +396,7 @@ export class NftablesDataplane implements Dataplane {
   close(): void {
     this.#closing.abort()
     this.#nftables.close()
+    this.#challenges.close()
     void this.#conntrack?.then(
       (conntrack) => conntrack.close(),
       () => undefined,
