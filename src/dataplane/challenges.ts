@@ -1,9 +1,9 @@
 /**
- * Clients of TCP whose flow was deleted learn of it when they send: connection tracking picks up what they send as a new flow
- * (`net.netfilter.nf_conntrack_tcp_loose`), it goes to another server or to nobody, and is answered with a reset. One that only
- * waits sends nothing. So each is asked with a SYN/ACK from the service: whatever its numbers are, a client that believes in the
- * connection answers with its own (RFC 5961, section 4: the challenge ACK), and the reset that comes of that is one that it
- * takes. What is not the beginning of a flow is not tracked (nf_conntrack_proto_tcp.c, tcp_new), so that no rule translates it.
+ * Clients of TCP whose flow was deleted learn of it when they send: what goes on without a flow is refused with a reset, here or
+ * by whoever gets it as a new one (`net.netfilter.nf_conntrack_tcp_loose`). One that only waits sends nothing. So each is asked
+ * with a SYN/ACK from the service: whatever its numbers are, a client that believes in the connection answers with its own (RFC
+ * 5961, section 4: the challenge ACK), and the reset that comes of that is one that it takes. A SYN/ACK that answers no SYN is not
+ * tracked (nf_conntrack_proto_tcp.c, tcp_new), so that no flow comes of it.
  */
 import { foldedComplement, ipProtocols, parseAddress, pseudoHeaderSum, sum16 } from '../address/index.js'
 import type { Flow } from '../conntrack/index.js'

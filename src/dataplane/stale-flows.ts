@@ -30,6 +30,11 @@ export class StaleFlows {
     ipv4: new Map(),
     ipv6: new Map(),
   }
+  /** The same frontends, to be written down. */
+  readonly #ended: Readonly<Record<AddressFamily, Map<string, Endpoint>>> = {
+    ipv4: new Map(),
+    ipv6: new Map(),
+  }
   /** Addresses that answer node ports. */
   readonly #nodeAddresses: readonly string[]
 
@@ -70,8 +75,16 @@ export class StaleFlows {
     const known = new Set(before?.servers.failed?.map(nameOf))
     const failed = new Set(after?.servers.failed?.map(nameOf).filter((name) => !known.has(name)))
     if (failed.size === 0) return
-    for (const endpoint of this.#endpointsOf(after!))
-      this.#failed[after!.family].set(nameOf(endpoint), failed)
+    for (const { address, port } of this.#endpointsOf(after!)) {
+      const name = formatEndpoint(address, port)
+      this.#failed[after!.family].set(name, failed)
+      this.#ended[after!.family].set(name, { address, port })
+    }
+  }
+
+  /** Frontends of TCP that have flows which are to be ended. */
+  endedOf(family: AddressFamily): Endpoint[] {
+    return [...this.#ended[family].values()]
   }
 
   /** Frontends that were somebody's: whoever has them now was told of before. */

@@ -31,6 +31,7 @@ import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { wordsOf } from '../ruleset/words.js'
 import { Challenges } from '../challenges.js'
 import { StaleFlows } from '../stale-flows.js'
+import { addEnded } from './ended-flows.js'
 import { filled, type Found, type KernelTable, type ReadOptions, readTable, tableComment } from './kernel.js'
 import { missingIn } from './missing.js'
 import { conditionsOf, emitters, schedulers } from './programmed.js'
@@ -167,6 +168,7 @@ export class NftablesDataplane implements Dataplane {
       })
       const { state, step } = this.#whole(found, accepted, keepUnknown, transaction)
       const stale = this.#staleOf(state, accepted, found)
+      addEnded(transaction, this.#table, stale)
       const isMarked = addMarks(transaction, this.#table, stale, kernelOf(found))
       try {
         const writes = await this.#commit(transaction, { ...options, ifGeneration: found.generation })
@@ -233,6 +235,7 @@ export class NftablesDataplane implements Dataplane {
       if (before !== undefined) stale.changed(before.service, undefined)
     }
     for (const service of step.ended ?? []) stale.left(service)
+    addEnded(transaction, this.#table, stale)
     return { step, stale, isMarked: addMarks(transaction, this.#table, stale) }
   }
 

@@ -16,7 +16,7 @@ export const tableComment = `${commentStart}${layout}`
 export interface KernelTable {
   /** The rules of each. */
   readonly chains: ReadonlyMap<string, readonly Rule[]>
-  /** Of the sets that were asked for, and never of those that packets fill. */
+  /** Of the sets that were asked for, and never of those whose elements come or go by themselves. */
   readonly elements: ReadonlyMap<string, readonly Element[]>
 }
 
@@ -93,5 +93,7 @@ async function readOnce(
   }
   return { generation, table: { chains, elements } }
 }
-/** Sets whose elements are put in by packets. */
-export const filled: ReadonlySet<string> = new Set(families.map((words) => setNames(words).affinity))
+/** Sets whose elements are put in by packets, or go by themselves. */
+export const filled: ReadonlySet<string> = new Set(
+  families.map(setNames).flatMap(({ affinity, ended }) => [affinity, ended]),
+)

@@ -2,7 +2,7 @@
  * What frontends have in common is a profile: a chain for all that have the same one. There are as many as there are
  * different numbers of servers, policies and ways to choose, not as many as services.
  */
-import type { AddressFamily } from '../../address/index.js'
+import { type AddressFamily, ipProtocols } from '../../address/index.js'
 import type { Expressions, FamilyWords } from '../ruleset/words.js'
 import {
   compare,
@@ -303,6 +303,7 @@ export function dispatchRules(words: FamilyWords): Expressions[] {
   const isTheirs = isFamily(words)
   const toProfile = verdictFrom(profilesMap, profileWord(words))
   return [
+    [...isTheirs, ...goesOn(words), loadDestination(words, 0), ...isEnded(words, names), goto(rejectChain)],
     [...isTheirs, ...findService('services', words, names), toProfile],
     [
       ...isTheirs,
@@ -315,6 +316,37 @@ export function dispatchRules(words: FamilyWords): Expressions[] {
     ],
     [...isTheirs, loadDestination(words, 0), find(names.clusterAddresses, 0), goto(rejectChain)],
     [...isTheirs, loadDestination(words, 0), find(names.serviceRanges, 0), end('drop')],
+  ]
+}
+
+/** The SYN bit of the flags (RFC 9293, 3.1), which begin at this byte. */
+const [flagsOffset, syn] = [13, 0x02]
+
+/** A packet of TCP that begins no connection, and belongs to no flow that is known: no other rule of type `nat` sees it. */
+function goesOn({ words }: FamilyWords): Expressions {
+  const at = word(words)
+  return [
+    { name: 'meta', key: 'l4proto', destinationRegister: at },
+    compare(words, '==', [ipProtocols.tcp]),
+    { name: 'payload', destinationRegister: at, base: 'transport', offset: flagsOffset, length: 1 },
+    {
+      name: 'bitwise',
+      sourceRegister: at,
+      destinationRegister: at,
+      length: 1,
+      mask: Uint8Array.of(syn),
+      xor: Uint8Array.of(0),
+      operation: 'mask-xor',
+    },
+    compare(words, '==', [0]),
+  ]
+}
+
+/** Of the destination that was loaded into the first words. */
+function isEnded({ words }: FamilyWords, names: SetNames): Expressions {
+  return [
+    { name: 'payload', destinationRegister: word(words), base: 'transport', offset: 2, length: 2 },
+    find(names.ended, 0),
   ]
 }
 

@@ -62,6 +62,8 @@ function namesWith(suffix: FamilyWords['suffix']) {
     sourceRanges: `source-ranges${suffix}`,
     /** `address . port` of UDP that nobody has any more, until its flows are deleted. */
     staleFlows: `stale-flows${suffix}`,
+    /** `address . port` of TCP, some of whose flows were ended: what goes on without a flow is refused, for a while. */
+    ended: `ended${suffix}`,
     /** Settings of the node. */
     clusterRanges: `cluster-ranges${suffix}`,
     serviceRanges: `service-ranges${suffix}`,
@@ -117,6 +119,7 @@ function familySets(table: TableName, words: FamilyWords, isCounting: boolean): 
     set(names.hairpin, types.concatenated([address, address])),
     set(names.clusterAddresses, address),
     set(names.staleFlows, endpoint),
+    set(names.ended, endpoint, { flags: ['timeout'] }),
     set(names.sourceRanges, types.concatenated([number, address]), ranges),
     set(names.clusterRanges, address, ranges),
     set(names.serviceRanges, address, ranges),

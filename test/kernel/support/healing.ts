@@ -206,10 +206,15 @@ export class Kept {
 /** A request. `by` is undefined where it failed. */
 export interface Request {
   readonly kind: 'new' | 'kept'
+  /** Its place in the list that the load was given. */
+  readonly client: number
   readonly began: number
   readonly ended: number
   readonly by: string | undefined
 }
+
+/** Others have something to do, too. */
+const pauseMilliseconds = 10
 
 /** Clients that ask all the time: each over one connection for so many requests, then over another one. */
 export class Load {
@@ -219,23 +224,25 @@ export class Load {
   readonly #running: Promise<unknown>
   #isStopped = false
 
-  constructor(healing: Healing, clients: readonly { readonly requestsPerConnection: number }[]) {
+  /** @param requestsPerConnection  Of each client. */
+  constructor(healing: Healing, requestsPerConnection: readonly number[]) {
     this.#healing = healing
-    this.#running = Promise.all(clients.map((client) => this.#run(client.requestsPerConnection)))
+    this.#running = Promise.all(requestsPerConnection.map((requests, client) => this.#run(client, requests)))
   }
 
-  async #run(requests: number): Promise<void> {
+  async #run(client: number, requests: number): Promise<void> {
     while (!this.#isStopped) {
-      const kept = await this.#request('new', async () => {
+      await new Promise((resolve) => setTimeout(resolve, pauseMilliseconds))
+      const kept = await this.#request({ kind: 'new', client }, async () => {
         const made = await this.#healing.connect()
         return [made.by, made] as const
       })
       if (kept === undefined) continue
       this.#open.add(kept)
       for (let count = 1; count < requests && !this.#isStopped; count++) {
-        // Others have something to do, too.
-        await new Promise((resolve) => setTimeout(resolve, 5))
-        const isAnswered = await this.#request('kept', async () => [await kept.ask(), true] as const)
+        await new Promise((resolve) => setTimeout(resolve, pauseMilliseconds))
+        const ask = async () => [await kept.ask(), true] as const
+        const isAnswered = await this.#request({ kind: 'kept', client }, ask)
         if (isAnswered === undefined) break
       }
       await kept.end()
@@ -244,20 +251,34 @@ export class Load {
   }
 
   async #request<T>(
-    kind: Request['kind'],
+    who: Pick<Request, 'kind' | 'client'>,
     make: () => Promise<readonly [string, T]>,
   ): Promise<T | undefined> {
     const began = performance.now()
     const [by, made] = await make().catch(() => [undefined, undefined] as const)
+    // One that was given up at the end says nothing.
     if (!this.#isStopped || by !== undefined) {
-      this.requests.push({ kind, began, ended: performance.now(), by })
+      this.requests.push({ ...who, began, ended: performance.now(), by })
     }
     return made
   }
 
-  /** Who answered requests that began since. */
-  answeredSince(since: number): Set<string | undefined> {
-    return new Set(this.requests.filter(({ began }) => began >= since).map(({ by }) => by))
+  /** Those that began since and are over. */
+  since(time: number): Request[] {
+    return this.requests.filter(({ began }) => began >= time)
+  }
+
+  /** When every client has made so many requests since, the names of who answered. */
+  async heard(time: number, count = 3): Promise<string[]> {
+    const clients = new Set(this.requests.map(({ client }) => client))
+    const found = await until('every client is through', () => {
+      const requests = this.since(time)
+      const isThrough = [...clients].every(
+        (client) => requests.filter((one) => one.client === client).length >= count,
+      )
+      return isThrough && requests
+    })
+    return [...new Set(found.map(({ by }) => by ?? 'nobody'))].sort()
   }
 
   /** Those that failed. */
