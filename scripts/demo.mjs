@@ -1,13 +1,13 @@
 /**
- * `npm run demo`: services on nf_tables of the running kernel, then the main job of IPVS, here if this kernel has it, else in the
- * lab; both with real packets.
+ * `npm run demo`: services on nf_tables of the running kernel, servers that die there, then the main job of IPVS, here if this
+ * kernel has it, else in the lab; all with real packets.
  */
 import { release } from 'node:os'
 import { KernelUnavailableError, kernelHasIpvs, kernelRoles, runInLab } from './lab/index.mjs'
 import { inProject, runNode } from './project.mjs'
 
 const script = inProject('dist/test/demo/demo.js')
-const services = inProject('dist/test/demo/services.js')
+const onThisKernel = ['services', 'healing'].map((name) => inProject(`dist/test/demo/${name}.js`))
 const timeoutSeconds = 170
 
 /** @param {readonly string[]} args  `--kernel ROLE` to choose one of the lab's */
@@ -17,9 +17,11 @@ export async function demo(args) {
     console.error(`usage: npm run demo -- [--kernel ${kernelRoles.join('|')}]`)
     return 2
   }
-  const { status } = await runNode([services], { echo: true, timeoutSeconds })
-  if (status !== 0) return status
-  console.log()
+  for (const part of onThisKernel) {
+    const { status } = await runNode([part], { echo: true, timeoutSeconds })
+    if (status !== 0) return status
+    console.log()
+  }
   if (chosen === undefined && (await kernelHasIpvs())) {
     console.log(`This kernel, ${release()}, has IPVS: the demo runs right here.\n`)
     return (await runNode([script], { echo: true, timeoutSeconds })).status

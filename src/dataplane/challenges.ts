@@ -12,14 +12,6 @@ import type { Condition } from '../model/index.js'
 import { type DatagramSocket, type Netns, openRaw } from '../net/index.js'
 import { Slices } from '../slices.js'
 
-/** States in which the client may wait for something. */
-const waiting: ReadonlySet<string | undefined> = new Set([
-  'syn-received',
-  'established',
-  'fin-wait',
-  'close-wait',
-])
-
 /** Asks clients, in one namespace. */
 export class Challenges {
   readonly #netns: Netns | undefined
@@ -39,7 +31,8 @@ export class Challenges {
   async send(flows: readonly Flow[]): Promise<void> {
     const slices = new Slices()
     for (const flow of flows) {
-      if (!waiting.has(flow.tcp?.state)) continue
+      // Who still waits for the handshake begins it anew.
+      if (flow.tcp?.state === 'syn-sent') continue
       const packet = challengeOf(flow)
       if (packet === undefined) continue
       try {

@@ -126,7 +126,7 @@ export class StaleFlows {
       }
       if (failed.size > 0) {
         const where = (flow: Flow): boolean => {
-          const isEnded = isOf(failed, flow) === true
+          const isEnded = !over.has(flow.tcp?.state) && isOf(failed, flow) === true
           if (isEnded) ended.push(flow)
           return isEnded
         }
@@ -136,6 +136,9 @@ export class StaleFlows {
     return ended
   }
 }
+
+/** States in which nobody waits for anything any more. */
+const over: ReadonlySet<string | undefined> = new Set(['time-wait', 'close'])
 
 /** Whether its server is among those of its frontend; undefined if that is none of these. */
 function isOf(
