@@ -21,7 +21,8 @@ const onEveryKernel =
 /** In user-mode Linux code runs natively: the tests that put servers under load have four times as much there. */
 const underLoad = /\/drain\.test\.js$/
 /** It has no nf_tables: what a dataplane does without is seen there, and processes start fast enough to be killed. */
-const withoutTables = /\/(dataplane-ipvs-(alone|random|wire|killed|balance|load)|edge-sync)\.test\.js$/
+const withoutTables =
+  /\/(dataplane-ipvs-(alone|failed|random|wire|killed|balance|load)|edge-sync)\.test\.js$/
 
 /** Emulated, these take minutes: what they look at is our rules more than the kernel, and one kernel is enough. */
 const onOneKernel = {
@@ -29,7 +30,7 @@ const onOneKernel = {
   newest: /\/dataplane-ipvs(-wire|-balance|-kept)?\.test\.js$/,
 }
 /** Emulated, these take longer still: with nf_tables they are run by the long tests. */
-const natively = /\/(dataplane-ipvs-(alone|random|killed|load)|edge-sync)\.test\.js$/
+const natively = /\/(dataplane-ipvs-(alone|failed|random|killed|load)|edge-sync)\.test\.js$/
 
 /** What tests of the running kernel speak with. */
 const peerPackages = ['bind9-dnsutils', 'keepalived']

@@ -50,7 +50,7 @@ export class StaleFlows {
   /** A change of a service: what it was, what it is. Nothing is looked for where no flow can have gone wrong. */
   changed(before: VirtualService | undefined, after: VirtualService | undefined): void {
     const { protocol } = (after ?? before)!
-    if (protocol === 'tcp') this.#fail(before, after)
+    this.fail(before, after)
     if (protocol !== 'udp') return
     const live = new Set(after === undefined ? [] : serversOf(after))
     const isSmaller = before !== undefined && serversOf(before).some((server) => !live.has(server))
@@ -70,15 +70,16 @@ export class StaleFlows {
     )
   }
 
-  /** Of those that have failed since. */
-  #fail(before: VirtualService | undefined, after: VirtualService | undefined): void {
+  /** The same of servers of TCP alone that have failed since. */
+  fail(before: VirtualService | undefined, after: VirtualService | undefined): void {
+    if (after?.protocol !== 'tcp') return
     const known = new Set(before?.servers.failed?.map(nameOf))
     const failed = new Set(after?.servers.failed?.map(nameOf).filter((name) => !known.has(name)))
     if (failed.size === 0) return
-    for (const { address, port } of this.#endpointsOf(after!)) {
+    for (const { address, port } of this.#endpointsOf(after)) {
       const name = formatEndpoint(address, port)
-      this.#failed[after!.family].set(name, failed)
-      this.#ended[after!.family].set(name, { address, port })
+      this.#failed[after.family].set(name, failed)
+      this.#ended[after.family].set(name, { address, port })
     }
   }
 

@@ -33,7 +33,11 @@ export interface Difference {
   readonly present: Item | undefined
 }
 
-export function changesOf(differences: Iterable<Difference>): Changes {
+/** @param failed  Names of servers that are not drained. */
+export function changesOf(
+  differences: Iterable<Difference>,
+  failed: ReadonlySet<string> = new Set(),
+): Changes {
   const addEntries: EntryItem[] = []
   const replaceEntries: EntryItem[] = []
   const removeEntries: EntryItem[] = []
@@ -83,7 +87,8 @@ export function changesOf(differences: Iterable<Difference>): Changes {
     const { service, destination, drains } = item
     // They go with their service.
     if (deleted.has(item.serviceId)) continue
-    if (!drains) closing.push({ operation: 'deleteDestination', service, destination })
+    if (!drains || failed.has(item.name))
+      closing.push({ operation: 'deleteDestination', service, destination })
     else {
       draining.push(item)
       if (destination.weight === 0) continue

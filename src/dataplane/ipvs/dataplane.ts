@@ -1,4 +1,4 @@
-import type { Conntrack } from '../../conntrack/index.js'
+import type { Conntrack, Flow } from '../../conntrack/index.js'
 import { isBatchError, ValidationError } from '../../errors/index.js'
 import { serviceId } from '../../ipvs/input.js'
 import { Ipvs, type ServiceEntry } from '../../ipvs/index.js'
@@ -40,6 +40,7 @@ import { SchedulerProbe } from './scheduler-probe.js'
 import { readInterface } from './interface.js'
 import { deviceOf, type Settings, settingsOf } from './settings.js'
 import { sparedIn } from './spared.js'
+import { Challenges } from '../challenges.js'
 import { StaleFlows } from '../stale-flows.js'
 import { statisticsOf } from './statistics.js'
 import { surroundingsOf } from './surroundings.js'
@@ -90,12 +91,13 @@ interface Done extends Outcome {
 
 class IpvsDataplane implements Dataplane {
   readonly kind = 'ipvs'
-  readonly capabilities: Capabilities
   readonly #clients: Clients
   readonly #conntrack: Conntrack | undefined
   readonly #settings: Settings
   readonly #schedulers: SchedulerProbe
   readonly #drainer: Drainer
+  readonly #challenges: Challenges
+  readonly #missing: readonly Condition[]
   readonly #wanted = new Wanted()
   readonly #services = new Map<string, VirtualService>()
   readonly #numbers = new Numbers(mostServices)
@@ -121,12 +123,8 @@ class IpvsDataplane implements Dataplane {
     this.#conntrack = conntrack
     this.#settings = settings
     this.#schedulers = new SchedulerProbe(clients.ipvs)
-    this.capabilities = {
-      kind: 'ipvs',
-      schedulers: availableSchedulers(),
-      statistics: { connections: true, packets: true },
-      missing,
-    }
+    this.#challenges = new Challenges(settings.netns)
+    this.#missing = missing
     this.#drainer = new Drainer(clients.ipvs, (look) =>
       this.#exclusively(async () => {
         const gone = await look()
@@ -134,6 +132,15 @@ class IpvsDataplane implements Dataplane {
         for (const name of gone) this.#known?.present.delete(name)
       }),
     )
+  }
+
+  get capabilities(): Capabilities {
+    return {
+      kind: 'ipvs',
+      schedulers: availableSchedulers(),
+      statistics: { connections: true, packets: true },
+      missing: [...this.#missing, ...this.#challenges.missing],
+    }
   }
 
   static async open(options: DataplaneOptions, transport?: TransportOf): Promise<IpvsDataplane> {
@@ -174,7 +181,7 @@ class IpvsDataplane implements Dataplane {
       const touched = this.#wanted.set(step)
       if (!this.#isWhole)
         for (const name of this.#unwanted(known, this.#isSynchronized)) touched.add(name)
-      const changes = changesOf(differences(touched, this.#wanted, known.present))
+      const changes = changesOf(differences(touched, this.#wanted, known.present), failedIn(described))
       this.#wanted.set(before)
       lines.push(...linesOf(changes))
       for (const [key, error] of failures) lines.push(`# ${key}: ${error.message}`)
@@ -272,6 +279,7 @@ class IpvsDataplane implements Dataplane {
     this.#clients.ipvs.close()
     this.#clients.rtnetlink.close()
     this.#clients.nftables?.close()
+    this.#challenges.close()
     this.#conntrack?.close()
   }
 
@@ -350,16 +358,21 @@ class IpvsDataplane implements Dataplane {
     this.#refuseKept(change.deleted, described, failures)
     const before = new Map([...described.keys()].map((key) => [key, this.#wanted.itemsOf(key)]))
     let step: ReadonlyMap<string, Items | undefined> = stepOf(change, described)
+    const failed = failedIn(described)
+    // With its connections IPVS deletes their flows: who their clients are is asked before.
+    const ended = await this.#endFlows(upserted, described, known.around)
     let isRestLooked = everything
     for (let attempt = 1; ; attempt++) {
       const touched = this.#wanted.set(step)
       for (const name of this.#owed) touched.add(name)
+      // Those, too, that are being drained.
+      for (const name of failed) touched.add(name)
       if (isRestLooked) for (const name of this.#wanted.names) touched.add(name)
       if (isRestLooked || keepUnknown)
         for (const name of this.#unwanted(known, keepUnknown)) touched.add(name)
       let done: Done
       try {
-        done = await this.#execute(touched, known)
+        done = await this.#execute(touched, known, failed)
       } catch (error) {
         // Something is not as it was left: it is read, and what differs from that is done.
         if (!isBatchError(error) || attempt > 1) throw error
@@ -407,7 +420,8 @@ class IpvsDataplane implements Dataplane {
       }
       step = again
     }
-    await this.#forgetFlows(change, upserted, described, known.around)
+    ended.push(...(await this.#forgetFlows(change, upserted, described, known.around)))
+    await this.#challenges.send(ended)
     for (const key of change.deleted) if (!upserted.has(key)) this.#numbers.release(key)
     for (const [key, description] of described) conditions.set(key, description.conditions)
     return { writes, failures, conditions }
@@ -425,16 +439,16 @@ class IpvsDataplane implements Dataplane {
     return unwanted
   }
 
-  async #execute(touched: Set<string>, known: Known): Promise<Done> {
+  async #execute(touched: Set<string>, known: Known, failed: ReadonlySet<string>): Promise<Done> {
     const { present } = known
-    const changes = changesOf(differences(touched, this.#wanted, present))
+    const changes = changesOf(differences(touched, this.#wanted, present), failed)
     // Whatever is interrupted from here on leaves something that is not known.
     this.#known = undefined
     this.#owed = touched
     this.#version++
-    const { failures, taken } = await execute(this.#clients, changes, this.#settings, (claims) =>
-      this.#deleteFlows(flowsOfClaims(claims)),
-    )
+    const { failures, taken } = await execute(this.#clients, changes, this.#settings, async (claims) => {
+      await this.#deleteFlows(flowsOfClaims(claims))
+    })
     for (const id of taken) known.foreign.add(id)
     const draining = new Set(changes.draining.map(({ name }) => name))
     const isTaken = new Set(taken)
@@ -460,13 +474,24 @@ class IpvsDataplane implements Dataplane {
     return { writes: countOf(changes), failures, taken }
   }
 
+  /** Those of servers that have failed. */
+  #endFlows(
+    upserted: ReadonlyMap<string, VirtualService>,
+    described: ReadonlyMap<string, Description>,
+    { nodePortAddresses }: Surroundings,
+  ): Promise<Flow[]> {
+    const stale = new StaleFlows(nodePortAddresses)
+    for (const key of described.keys()) stale.fail(this.#services.get(key), upserted.get(key))
+    return this.#deleteFlows(stale)
+  }
+
   /** Of UDP: they would go on to where they went before. Those of claims that went were deleted with them. */
   async #forgetFlows(
     { deleted }: ServiceChange,
     upserted: ReadonlyMap<string, VirtualService>,
     described: ReadonlyMap<string, Description>,
     { nodePortAddresses, hasTable }: Surroundings,
-  ): Promise<void> {
+  ): Promise<Flow[]> {
     const stale = new StaleFlows(nodePortAddresses)
     for (const key of described.keys()) {
       const service = upserted.get(key)!
@@ -479,11 +504,11 @@ class IpvsDataplane implements Dataplane {
       if (!hasTable) stale.changed(service, undefined)
       this.#services.delete(key)
     }
-    await this.#deleteFlows(stale)
+    return await this.#deleteFlows(stale)
   }
 
-  async #deleteFlows(stale: StaleFlows): Promise<void> {
-    if (this.#conntrack !== undefined && !stale.isEmpty) await stale.delete(this.#conntrack)
+  async #deleteFlows(stale: StaleFlows): Promise<Flow[]> {
+    return this.#conntrack === undefined || stale.isEmpty ? [] : await stale.delete(this.#conntrack)
   }
 
   async #checkSchedulers(items: Items): Promise<Error | undefined> {
@@ -603,6 +628,10 @@ function stepOf(
   const step = new Map<string, Items | undefined>(deleted.map((key) => [key, undefined]))
   for (const [key, { items }] of described) step.set(key, items)
   return step
+}
+
+function failedIn(described: ReadonlyMap<string, Description>): Set<string> {
+  return new Set([...described.values()].flatMap(({ failed }) => failed))
 }
 
 function keysOf(names: readonly string[], step: ReadonlyMap<string, Items | undefined>): Set<string> {

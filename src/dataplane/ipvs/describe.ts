@@ -48,6 +48,8 @@ export interface Marks {
 
 export interface Description {
   readonly items: Items
+  /** Names of those of its servers that go with all that they have. */
+  readonly failed: readonly string[]
   readonly conditions: readonly Condition[]
 }
 
@@ -90,11 +92,12 @@ export function placesOf(service: VirtualService, { nodePortAddresses }: Surroun
 export function describe(service: VirtualService, marks: Marks, around: Surroundings): Description {
   const maker = new Maker(service, marks, around)
   maker.addAll()
-  return { items: itemsOf(maker.items), conditions: maker.conditions }
+  return { items: itemsOf(maker.items), failed: maker.failed.map(({ name }) => name), conditions: maker.conditions }
 }
 
 class Maker {
   readonly items: Item[] = []
+  readonly failed: Item[] = []
   readonly conditions: Condition[] = []
   readonly #service: VirtualService
   readonly #marks: Marks
@@ -212,7 +215,12 @@ class Maker {
     checkService(service)
     this.items.push(serviceItem(service))
     const itemOf = destinationsOf(key, this.#service.protocol !== 'udp')
-    const add = ({ address, port }: RealServer, weight: number, path: string): void => {
+    const add = (
+      { address, port }: RealServer,
+      weight: number,
+      path: string,
+      list: Item[] = this.items,
+    ): void => {
       const destination: DestinationInput = {
         address: addressOf(address, family, `${path}.address`),
         port,
@@ -220,11 +228,12 @@ class Maker {
       }
       if (!(port >= 1)) throw new ValidationError(`${path}.port`, port, 'an integer from 1 to 65535')
       checkDestination(key, destination, wireDestinationKey(key, destination, path), path)
-      this.items.push(itemOf(destination))
+      list.push(itemOf(destination))
     }
     for (const server of pool) add(server, server.weight, 'servers')
     // Named last: what takes connections, too, has its weight.
     for (const server of servers.draining) add(server, 0, 'servers.draining')
+    for (const server of servers.failed ?? []) add(server, 0, 'servers.failed', this.failed)
   }
 
   /** Clients of a load balancer's address. The node itself comes from that address. */

@@ -77,6 +77,6 @@ export function virtualService(
     internalTrafficPolicy: 'cluster',
     externalTrafficPolicy: 'cluster',
     ...more,
-    servers: { cluster, local, draining, any: servers.any ?? cluster.length > 0 },
+    servers: { ...servers, cluster, local, draining, any: servers.any ?? cluster.length > 0 },
   }
 }
