@@ -1,4 +1,6 @@
 /** What a balancer makes of a source, asks its provider and writes back. */
+import { rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import type { Node, Service } from 'kubernetes-types/core/v1.js'
 import t, { type Test } from 'tap'
 import { EdgeBalancer, type EdgeBalancerOptions, type LoadBalancerProvider } from '../../src/edge/index.js'
@@ -7,7 +9,14 @@ import { ServiceAddresses } from '../../src/edge/service-addresses.js'
 import { HealthMonitor } from '../../src/health/index.js'
 import type { ModelObject } from '../../src/model/index.js'
 import type { ServiceStatus } from '../../src/reconciler/index.js'
-import { MemorySource, type Source, type SourceProblem, type StatusWriter } from '../../src/sources/index.js'
+import {
+  FileSource,
+  MemorySource,
+  type Source,
+  type SourceProblem,
+  type StatusWriter,
+} from '../../src/sources/index.js'
+import { folderFor } from './support/sources.js'
 
 const node = (name: string, number: number, more: object = {}) =>
   ({
@@ -317,6 +326,36 @@ t.test('without a provider the addresses are those that somebody else has writte
   t.match(taken.problems.get('Service shop/none'), [{ severity: 'note' }])
   source.upsert(service('web', {}, { status: { loadBalancer: { ingress: [{ ip: '198.51.100.2' }] } } }))
   await until(() => taken.told[0] === 'web 198.51.100.2: 10.0.0.1')
+})
+
+t.test('services and nodes from files, whose status goes elsewhere', async (t) => {
+  const folder = await folderFor(t)
+  const write = (name: string, object: object) => writeFile(path.join(folder, name), JSON.stringify(object))
+  await write('one.json', { apiVersion: 'v1', ...node('one', 1) })
+  await write('two.json', { apiVersion: 'v1', ...node('two', 2) })
+  await write('web.json', { apiVersion: 'v1', ...service('web') })
+  const written: string[] = []
+  const status: StatusWriter = {
+    writeLoadBalancer: ({ name }, { ingress = [] }) => {
+      written.push(`${name} ${ingress.map(({ ip }) => ip).join()}`)
+      return Promise.resolve()
+    },
+  }
+  const source = new FileSource(folder, { quietMilliseconds: 5 })
+  const { taken } = start(t, source, { provider: pool(), status })
+  await until(() => taken.isListed)
+  t.same(taken.told, ['web 192.0.2.1: 10.0.0.1 10.0.0.2'])
+  await until(() => written.length === 1)
+  // A file that is broken takes nothing away, and what is wrong with it is told where sources tell it.
+  await writeFile(path.join(folder, 'two.json'), '{ "kind": "Node", ')
+  await until(() => [...taken.problems.keys()].some((place) => place.endsWith('two.json')))
+  t.same(taken.told, ['web 192.0.2.1: 10.0.0.1 10.0.0.2'])
+  await write('two.json', { apiVersion: 'v1', ...node('two', 3) })
+  await until(() => taken.told[0] === 'web 192.0.2.1: 10.0.0.1 10.0.0.3')
+  await until(() => [...taken.problems].every(([, problems]) => problems.length === 0))
+  await rm(path.join(folder, 'one.json'))
+  await until(() => taken.told[0] === 'web 192.0.2.1: 10.0.0.3')
+  t.same(written, ['web 192.0.2.1'])
 })
 
 t.test('others’ services are left to them, and one that cannot be looked at stays', async (t) => {
