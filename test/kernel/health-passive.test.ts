@@ -24,9 +24,9 @@ async function dropHalf(host: Host): Promise<void> {
 }
 
 /** What became of a connection through the balancer that is answered, reset or given up. */
-function attempt(client: Host): Promise<string> {
+function attempt(client: Host, patienceMilliseconds = 10_000): Promise<string> {
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(400)
+    const signal = AbortSignal.timeout(patienceMilliseconds)
     client.connect({ address: clusterAddress.ipv4, port: 80, signal }).then(
       (socket) => {
         socket.on('error', () => undefined)
@@ -96,7 +96,8 @@ for (const [what, answerMilliseconds, make] of [
     const attempts: Promise<string>[] = []
     await until(
       () => {
-        attempts.push(attempt(client))
+        // What is not heard is sent again after a second.
+        attempts.push(attempt(client, answerMilliseconds === never ? undefined : 600))
         return out().length > 0
       },
       () => `one is ejected: ${JSON.stringify(passive())}`,
@@ -108,8 +109,10 @@ for (const [what, answerMilliseconds, make] of [
     const answers = await Promise.all(attempts)
     t.ok(answers.includes('reset') || answers.includes('none'), 'it was felt before')
     const told = new Map(passive().map((one) => [one.address, one]))
-    for (const host of [a, c]) t.equal(told.get(host.address)!.failures, 0, host.name)
-    t.ok(told.get(b.address)!.failures <= told.get(b.address)!.connections)
+    const failed = (host: Host): number =>
+      told.get(host.address)!.failures / told.get(host.address)!.connections
+    t.ok(failed(b) > 0.25 && failed(b) <= 1, `b: ${failed(b)}`)
+    for (const host of [a, c]) t.ok(failed(host) < 0.05, `${host.name}: ${failed(host)}`)
   })
 }
 
