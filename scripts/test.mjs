@@ -22,7 +22,7 @@ const onEveryKernel =
 const underLoad = /\/drain\.test\.js$/
 /** It has no nf_tables: what a dataplane does without is seen there, and processes start fast enough to be killed. */
 const withoutTables =
-  /\/(dataplane-ipvs-(alone|failed|random|wire|killed|balance|load)|edge-sync)\.test\.js$/
+  /\/(dataplane-ipvs-(alone|failed|random|wire|killed|balance|load)|edge-sync|agent-ipvs)\.test\.js$/
 
 /** Emulated, these take minutes: what they look at is our rules more than the kernel, and one kernel is enough. */
 const onOneKernel = {
@@ -30,7 +30,7 @@ const onOneKernel = {
   newest: /\/dataplane-ipvs(-wire|-balance|-kept)?\.test\.js$/,
 }
 /** Emulated, these take longer still: with nf_tables they are run by the long tests. */
-const natively = /\/(dataplane-ipvs-(alone|failed|random|killed|load)|edge-sync)\.test\.js$/
+const natively = /\/(dataplane-ipvs-(alone|failed|random|killed|load)|edge-sync|agent-ipvs)\.test\.js$/
 
 /** What tests of the running kernel speak with. */
 const peerPackages = ['bind9-dnsutils', 'keepalived']

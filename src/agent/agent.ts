@@ -1,12 +1,14 @@
 /** What `viaduct run` runs: from a configuration and manifests to packets, and whoever asks how things are. */
 import { isDeepStrictEqual } from 'node:util'
 import { openDataplane } from '../dataplane/index.js'
+import type { DnsServer } from '../dns/index.js'
 import { isKernelError, isUnsupportedError, ValidationError } from '../errors/index.js'
 import type { EdgeBalancer, VirtualRouter } from '../edge/index.js'
 import { formatReference } from '../sources/index.js'
 import { isFileError, reasonOf } from './failure.js'
 import type { AgentConfiguration } from './configuration.js'
 import { Drains, readServer } from './drains.js'
+import { startDns } from './dns.js'
 import { startBalancers, startRouter } from './edge.js'
 import { Forwarding, forwardingPart } from './forwarding.js'
 import { applySettings } from './kernel-settings.js'
@@ -39,6 +41,7 @@ export class Agent {
   #forwarding: Forwarding
   #router: VirtualRouter | undefined
   #balancers: readonly EdgeBalancer[] = []
+  #dns: DnsServer | undefined
   #saveTimer: NodeJS.Timeout | undefined
   #saveError: Error | undefined
   #isClosed = false
@@ -103,6 +106,7 @@ export class Agent {
       forwarding: this.#forwarding,
       router: this.#router,
       balancers: this.#balancers,
+      dns: this.#dns,
       drains: this.#drains,
       saveError: this.#saveError,
     })
@@ -124,6 +128,7 @@ export class Agent {
           )
       }
       if (!isDeepStrictEqual(configuration.edge, before.edge)) await this.#stopRouter()
+      if (!isDeepStrictEqual(configuration.dns, before.dns)) await this.#stopDns()
       const isSame =
         isDeepStrictEqual(forwardingPart(configuration), forwardingPart(before)) &&
         isDeepStrictEqual(configuration.edge, before.edge)
@@ -169,6 +174,7 @@ export class Agent {
     // The other balancer takes over while this one still forwards.
     await this.#stopRouter()
     await this.#stopBalancers()
+    await this.#stopDns()
     clearTimeout(this.#saveTimer)
     if (this.#saveTimer !== undefined) await this.#save()
     await this.#forwarding.close()
@@ -176,13 +182,18 @@ export class Agent {
 
   /** What is not there yet of the configuration. */
   async #begin(): Promise<void> {
-    const { edge, dataplane, conntrack } = this.#configuration
+    const { edge, dns, dataplane, conntrack } = this.#configuration
     this.#settings = applySettings(conntrack, this.#settings, dataplane?.netns)
     if (edge !== undefined && this.#balancers.length === 0) {
       const { sources, reconciler, monitor } = this.#forwarding
       this.#balancers = startBalancers(edge, sources.values(), reconciler, monitor)
     }
     await this.#forwarding.start()
+    if (dns !== undefined) {
+      const { model } = this.#forwarding.reconciler
+      if (this.#dns === undefined) this.#dns = await startDns(dns, model, dataplane?.netns)
+      else if (this.#dns.model !== model) this.#dns.follow(model)
+    }
     // Whoever is master has everything in its kernel.
     if (edge !== undefined && this.#router === undefined)
       this.#router = await startRouter(edge, dataplane?.netns, this.#log)
@@ -223,6 +234,12 @@ export class Agent {
     const router = this.#router
     this.#router = undefined
     await router?.close()
+  }
+
+  async #stopDns(): Promise<void> {
+    const dns = this.#dns
+    this.#dns = undefined
+    await dns?.close()
   }
 
   async #stopBalancers(): Promise<void> {

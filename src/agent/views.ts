@@ -1,5 +1,6 @@
 /** How things are, as values that are written as JSON: what `viaduct status`, `get`, `describe` and `explain` show. */
 import type { Node } from 'kubernetes-types/core/v1.js'
+import type { DnsCounts, DnsServer } from '../dns/index.js'
 import type { EdgeBalancer, EdgeBalancerProblem, VirtualRouter } from '../edge/index.js'
 import type { Capabilities, ServerStatistics } from '../dataplane/index.js'
 import { ValidationError } from '../errors/index.js'
@@ -25,6 +26,7 @@ export interface ViewsOptions {
   readonly forwarding: Forwarding
   readonly router: VirtualRouter | undefined
   readonly balancers: readonly EdgeBalancer[]
+  readonly dns: DnsServer | undefined
   readonly drains: Drains
   readonly saveError: Error | undefined
 }
@@ -57,6 +59,9 @@ export interface StatusView {
         readonly addresses: readonly string[]
         readonly error?: string | undefined
       }
+    | undefined
+  readonly dns:
+    | { readonly addresses: readonly string[]; readonly zones: readonly string[]; readonly counts: DnsCounts }
     | undefined
   /** What an earlier process programmed is kept, for a source is not whole. */
   readonly keepsUnknown: boolean
@@ -125,11 +130,12 @@ export class Views {
   }
 
   async status(): Promise<StatusView> {
-    const { startedAt, configuration, forwarding, router, drains, saveError } = this.#options
+    const { startedAt, configuration, forwarding, router, dns, drains, saveError } = this.#options
     const { reconciler, dataplane, monitor } = forwarding
     const services = { programmed: 0, pending: 0, failed: 0, unknown: 0 }
     for (const { service } of reconciler.model.services()) services[reconciler.status(service).state]++
     const problems = await this.#problems()
+    if (dns?.error !== undefined) problems.push({ reason: 'DnsFailed', message: dns.error.message })
     if (saveError !== undefined) problems.push({ reason: 'StateNotSaved', message: saveError.message })
     const checked = monitor.keys().flatMap((key) => monitor.health(key)?.servers ?? [])
     return {
@@ -161,6 +167,11 @@ export class Views {
               addresses: configuration.edge?.addresses ?? [],
               error: router.status().error?.message,
             },
+      dns: dns && {
+        addresses: dns.addresses.map(({ address, port }) => formatEndpoint(address, port)),
+        zones: configuration.dns?.zones ?? ['cluster.local'],
+        counts: dns.counts,
+      },
       keepsUnknown: reconciler.problems().keepsUnknown,
       problems,
     }

@@ -70,8 +70,6 @@ const tries = 16
  * It keeps the process alive until it is closed.
  */
 export class DnsServer {
-  /** Where its services come from. */
-  readonly model: ServiceModel
   /** To be read: they follow the model. */
   readonly zones: readonly Zone[]
   readonly #options: DnsServerOptions
@@ -88,12 +86,15 @@ export class DnsServer {
     const { serial = Math.floor(Date.now() / 1000), upstreams = [], upstreamTimeoutMilliseconds } = options
     const { nameservers = addressesOf(options).map(({ address }) => address), namespaces = [] } = options
     this.#options = options
-    this.model = options.model ?? new ServiceModel()
     this.zones = zones.map(
       (name, index) =>
         new Zone({ name, podRecords, ttlSeconds, serial, nameservers, hasReverse: index === 0 }),
     )
-    this.#feed = new ZoneFeed(this.model, this.zones, { isOwn: options.model === undefined, namespaces })
+    const { model } = options
+    this.#feed = new ZoneFeed(model ?? new ServiceModel(), this.zones, {
+      isOwn: model === undefined,
+      namespaces,
+    })
     this.#upstreams =
       upstreams.length === 0
         ? undefined
@@ -115,6 +116,16 @@ export class DnsServer {
       await server.close()
       throw error
     }
+  }
+
+  /** Where its services come from. */
+  get model(): ServiceModel {
+    return this.#feed.model
+  }
+
+  /** Takes its services from another model from the next answer on. */
+  follow(model: ServiceModel): void {
+    this.#feed.follow(model)
   }
 
   /** Where it answers, with the ports that were picked. */

@@ -9,10 +9,10 @@ export interface ZoneFeedOptions {
 }
 
 export class ZoneFeed {
-  readonly #model: ServiceModel
+  #model: ServiceModel
   readonly #zones: readonly Zone[]
-  readonly #isOwn: boolean
-  readonly #follower
+  #isOwn: boolean
+  #follower
   #namespaces: ReadonlySet<string> = new Set()
 
   constructor(model: ServiceModel, zones: readonly Zone[], options: ZoneFeedOptions) {
@@ -34,6 +34,23 @@ export class ZoneFeed {
     for (const zone of this.#zones) zone.apply({ services, pods })
     // What else it would tell of is nobody's.
     if (this.#isOwn) this.#model.take()
+  }
+
+  get model(): ServiceModel {
+    return this.#model
+  }
+
+  /** Another model, which is somebody else's: what it does not have goes. */
+  follow(model: ServiceModel): void {
+    const follower = model.follow()
+    const all = this.#model.follow()
+    for (const id of all.services) follower.services.add(id)
+    for (const id of all.pods) follower.pods.add(id)
+    this.#model.unfollow(all)
+    this.#model.unfollow(this.#follower)
+    this.#model = model
+    this.#follower = follower
+    this.#isOwn = false
   }
 
   setNamespaces(names: Iterable<string>): void {

@@ -9,7 +9,7 @@ import { Nftables } from '../../src/nftables/index.js'
 import { until } from '../lab/support/until.js'
 import type { NetworkNamespace } from '../../src/net/index.js'
 import type { Host } from '../../src/testing/index.js'
-import { program, start as startProgram } from './command.js'
+import { ensurePeers, peer, program, start as startProgram } from './command.js'
 import { ask, clusterAddress, serverPort, serviceNetwork } from './services-network.js'
 
 const service = (name: string, address: string, more: object = {}): object => ({
@@ -51,10 +51,10 @@ const says = (running: Started, text: string): Promise<void> =>
   running.until(({ stderr }) => stderr.includes(text))
 
 /** Nobody answers at all, which takes longer to be told than a refusal. */
-async function isServed(client: Host): Promise<boolean> {
+async function isServed(client: Host, address = clusterAddress.ipv4): Promise<boolean> {
   const signal = AbortSignal.timeout(300)
   const connection = await client
-    .connect({ address: clusterAddress.ipv4, port: 80, signal })
+    .connect({ address, port: 80, signal })
     .catch(() => undefined)
   connection?.destroy()
   return connection !== undefined
@@ -103,9 +103,18 @@ t.test('a folder becomes packets, is followed, and outlives the process', async 
   const { hosts, manifests, state, words, write, configure, start, asked } = await place(t)
   const { node, client, a, b, c } = hosts
   const address = clusterAddress.ipv4
+  await ensurePeers('bind9-dnsutils')
+  const dns = { dns: { listen: [{ address: node.address }] } }
+  const named = async (name: string): Promise<string> =>
+    (
+      await peer(client.netns, ['dig', '+short', `@${node.address}`, `${name}.default.svc.cluster.local`])
+    ).trim()
+  await configure(dns)
   await write(service('web', address), pod('one', a.address))
   const running = await start()
   t.strictSame(await ask(client, address, 2), ['a', 'a'])
+  t.equal(await named('web'), address)
+  t.equal(await named('later'), '')
 
   await write(service('web', address), pod('one', b.address))
   await until('the Pod is another one', async () => (await ask(client, address)).join() === 'b')
@@ -137,7 +146,7 @@ t.test('a folder becomes packets, is followed, and outlives the process', async 
     new RegExp(`${b.address.replaceAll('.', '\\.')} .* draining .* drained by hand`),
   )
 
-  await configure({ health: { checks: [{ check: { kind: 'tcp' } }] } })
+  await configure({ ...dns, health: { checks: [{ check: { kind: 'tcp' } }] } })
   running.process.kill('SIGHUP')
   await says(running, '"msg":"reloaded"')
   t.match(await asked('status'), { code: 0, stdout: /2 servers checked, 0 down/ })
@@ -251,6 +260,39 @@ t.test('what cannot be meant is told with its place, and nothing is done', async
   await rm(state)
   running.process.kill('SIGTERM')
   t.equal(await running.ended, 0)
+})
+
+t.test('at the edge nodes are the servers', async (t) => {
+  const { hosts, write, configure, start, asked } = await place(t)
+  const { client, a, b } = hosts
+  await configure({ node: {}, edge: { pools: { public: ['172.30.1.0/28'] } } })
+  const node = (name: string, address: string, isReady = true): object => ({
+    kind: 'Node',
+    apiVersion: 'v1',
+    metadata: { name },
+    spec: {},
+    status: {
+      conditions: [{ type: 'Ready', status: isReady ? 'True' : 'False' }],
+      addresses: [{ type: 'InternalIP', address }],
+    },
+  })
+  const web = service('web', '10.96.0.1', {
+    type: 'LoadBalancer',
+    ports: [{ port: 80, targetPort: 80, nodePort: serverPort }],
+  })
+  await write(web, node('one', a.address), node('two', b.address, false))
+  const running = await start()
+  const [view] = (await asked('get', 'services', '--json')).stdout.trim().split('\n')
+  const { external } = JSON.parse(view!) as { external: string[] }
+  t.match(external, [/^172\.30\.1\./])
+  t.strictSame(new Set(await ask(client, external[0]!, 4)), new Set(['a']))
+  t.match((await asked('get', 'nodes')).stdout, /one +Ready .*\ntwo +NotReady /)
+  await write(web, node('one', a.address, false), node('two', b.address))
+  await until('the other node has it', async () => (await ask(client, external[0]!)).join() === 'b')
+  t.notOk(await isServed(client, '10.96.0.1'), 'cluster addresses are for nodes')
+  running.process.kill('SIGTERM')
+  t.equal(await running.ended, 0)
+  t.strictSame(await ask(client, external[0]!), ['b'])
 })
 
 t.test('whatever is sent to the control socket, it goes on answering', async (t) => {

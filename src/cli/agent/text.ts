@@ -47,7 +47,7 @@ export function nodesText(nodes: readonly NodeView[]): string {
 }
 
 export function statusText(view: StatusView): string {
-  const { dataplane, services, counts, health, edge } = view
+  const { dataplane, services, counts, health, edge, dns } = view
   const lines: (readonly [string, string])[] = [
     ['Running', `since ${view.startedAt}, process ${view.pid}`],
     [
@@ -70,6 +70,7 @@ export function statusText(view: StatusView): string {
       'Edge',
       `${edge.isMaster ? 'master' : 'backup'} of ${edge.addresses.join(', ')}${edge.error === undefined ? '' : `; ${edge.error}`}`,
     ])
+  if (dns !== undefined) lines.push(['DNS', `${dns.zones.join(', ')} at ${dns.addresses.join(', ')}`])
   if (view.keepsUnknown)
     lines.push(['Kept', 'what an earlier process programmed, until everything can be read'])
   const problems = view.problems.map(

@@ -92,7 +92,11 @@ export function placesOf(service: VirtualService, { nodePortAddresses }: Surroun
 export function describe(service: VirtualService, marks: Marks, around: Surroundings): Description {
   const maker = new Maker(service, marks, around)
   maker.addAll()
-  return { items: itemsOf(maker.items), failed: maker.failed.map(({ name }) => name), conditions: maker.conditions }
+  return {
+    items: itemsOf(maker.items),
+    failed: maker.failed.map(({ name }) => name),
+    conditions: maker.conditions,
+  }
 }
 
 class Maker {
