@@ -43,6 +43,8 @@ export class Agent {
   #balancers: readonly EdgeBalancer[] = []
   #dns: DnsServer | undefined
   #saveTimer: NodeJS.Timeout | undefined
+  /** Of `performance.now()`. */
+  #saveDueAt = 0
   #saveError: Error | undefined
   #isClosed = false
   /** Problems that were told, so that each is told once. */
@@ -271,7 +273,12 @@ export class Agent {
   }
 
   #saveSoon(milliseconds = saveAfterMilliseconds): void {
-    if (this.#state === undefined || this.#saveTimer !== undefined || this.#isClosed) return
+    if (this.#state === undefined || this.#isClosed) return
+    const dueAt = performance.now() + milliseconds
+    // What changes on and on is saved all the same.
+    if (this.#saveTimer !== undefined && this.#saveDueAt <= dueAt) return
+    clearTimeout(this.#saveTimer)
+    this.#saveDueAt = dueAt
     this.#saveTimer = setTimeout(() => void this.#save(), milliseconds)
     this.#saveTimer.unref()
   }

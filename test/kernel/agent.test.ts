@@ -1,9 +1,11 @@
 /** `viaduct run` as people use it: a process of its own, a folder of manifests, real packets, and the commands that ask it. */
-import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { Nftables } from '../../src/nftables/index.js'
 import { until } from '../lab/support/until.js'
@@ -53,9 +55,7 @@ const says = (running: Started, text: string): Promise<void> =>
 /** Nobody answers at all, which takes longer to be told than a refusal. */
 async function isServed(client: Host, address = clusterAddress.ipv4): Promise<boolean> {
   const signal = AbortSignal.timeout(300)
-  const connection = await client
-    .connect({ address, port: 80, signal })
-    .catch(() => undefined)
+  const connection = await client.connect({ address, port: 80, signal }).catch(() => undefined)
   connection?.destroy()
   return connection !== undefined
 }
@@ -260,6 +260,36 @@ t.test('what cannot be meant is told with its place, and nothing is done', async
   await rm(state)
   running.process.kill('SIGTERM')
   t.equal(await running.ended, 0)
+})
+
+t.test('a disk that is full, or may not be written, stops nothing', async (t) => {
+  const { hosts, folder, state, write, configure, start, asked } = await place(t)
+  const { client, a, b } = hosts
+  const address = clusterAddress.ipv4
+  const disk = path.join(folder, 'disk')
+  await mkdir(disk)
+  const mount = (...words: readonly string[]) => promisify(execFile)('mount', [...words, disk])
+  await mount('-t', 'tmpfs', '-o', 'size=16k', 'viaduct-test')
+  t.teardown(() => promisify(execFile)('umount', [disk]))
+  await configure({ state: { file: path.join(disk, 'state') } })
+  await writeFile(path.join(disk, 'other'), Buffer.alloc(16 << 10)).catch(() => undefined)
+  await write(service('web', address), pod('one', a.address))
+  const running = await start()
+  await says(running, 'ENOSPC')
+  t.match(await asked('status'), { code: 1, stdout: /StateNotSaved.*ENOSPC/s })
+  await write(service('web', address), pod('one', b.address))
+  await until('it goes on', async () => (await ask(client, address)).join() === 'b')
+  await rm(path.join(disk, 'other'))
+  t.match(await asked('drain', '192.0.2.200'), { code: 0 })
+  await says(running, 'the state is saved again')
+  t.match(await asked('status'), { code: 0 })
+  await mount('-o', 'remount,ro')
+  await asked('drain', '192.0.2.201')
+  await says(running, 'EROFS')
+  t.strictSame(await ask(client, address), ['b'])
+  running.process.kill('SIGTERM')
+  t.equal(await running.ended, 0)
+  await t.rejects(stat(state), { code: 'ENOENT' }, 'and nothing is written elsewhere')
 })
 
 t.test('at the edge nodes are the servers', async (t) => {
