@@ -14,8 +14,11 @@ import { clusterAddress } from '../services-network.js'
 export const port = 9090
 /** Beyond what rules promise: for a machine that others use, too. */
 export const grace = 200
-/** A connection that does not come about in so long is given up: it was sent to a server that is gone. */
-const patience = 400
+/**
+ * A connection that does not come about in so long is given up: it was sent to a server that is gone. Before the second SYN, which
+ * might go to another one, and long enough for a machine that is busy.
+ */
+const patience = 900
 
 export interface HealingOptions {
   /** Of servers. */
@@ -192,10 +195,12 @@ export class Kept {
     this.#socket.write('?')
   }
 
-  /** In good order. */
+  /** In good order, unless nobody is there any more. */
   async end(): Promise<void> {
     this.#socket.end()
+    const givenUp = setTimeout(() => this.destroy(), patience)
     await this.ended
+    clearTimeout(givenUp)
   }
 
   destroy(): void {
