@@ -5,13 +5,18 @@ import { canonicalAddress, parseAddress } from '../address/index.js'
 export const reverseApexes = ['in-addr.arpa', 'ip6.arpa'] as const
 
 /** Of characters: 255 bytes with the lengths of labels. */
-export const longestName = 253
+const longestName = 253
 
 const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i
 
 /** A label that names may be made of; underscores, too. */
 export function isNameLabel(text: string): boolean {
   return label.test(text)
+}
+
+/** Whether it fits a message: no label of more than 63 characters, and none that is empty. */
+export function isWritable(name: string): boolean {
+  return name.length <= longestName && !/[^.]{64}|^\.|\.\.|^$/.test(name)
 }
 
 /** A name in its one spelling, or undefined for what is none: labels of 1 to 63 characters, 253 in all. */

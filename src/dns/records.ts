@@ -1,7 +1,7 @@
 /** Which records services have: a pure function, line by line the Kubernetes DNS specification 1.1.0. */
 import { familyOf } from '../address/index.js'
 import type { EndpointRecord, KnownPod, KnownService, SliceRecord } from '../model/index.js'
-import { addressLabel, canonicalName, isNameLabel, longestName, reverseName } from './names.js'
+import { addressLabel, canonicalName, isNameLabel, isWritable, reverseName } from './names.js'
 
 /** Types that the zone has records of. */
 export type RecordType = 'A' | 'AAAA' | 'CNAME' | 'NS' | 'PTR' | 'SOA' | 'SRV' | 'TXT'
@@ -40,9 +40,9 @@ export interface RecordPlace {
 export class Lines {
   readonly #lines = new Map<string, Line>()
 
-  /** A name that is too long for DNS has no records. */
+  /** A name that is too long for DNS has no records, and nothing leads to it. */
   add(name: string, type: RecordType | '', data: string): void {
-    if (name.length > longestName) return
+    if (!isWritable(name) || (type === 'PTR' && !isWritable(data))) return
     this.#lines.set(`${name} ${type} ${data}`, [name, type, data])
   }
 
@@ -118,6 +118,7 @@ function addEndpoint(
   const own =
     hostname === undefined || !isNameLabel(hostname) ? addressLabel(address) : hostname.toLowerCase()
   const name = `${own}.${service}`
+  if (!isWritable(name)) return
   lines.add(service, familyOf(address) === 'ipv4' ? 'A' : 'AAAA', address)
   addAddress(lines, name, address, place)
   for (const { prefix, port } of ports) lines.add(`${prefix}.${service}`, 'SRV', `${evenly} ${port} ${name}`)

@@ -148,7 +148,7 @@ export class DnsServer {
     this.#feed.setNamespaces(names)
   }
 
-  /** Brings the zones up to the model, as it is done before every answer. */
+  /** Brings the zones up to the model, as it is done before every answer. @throws what the model does */
   refresh(): void {
     this.#feed.refresh()
   }
@@ -169,9 +169,18 @@ export class DnsServer {
     await this.close()
   }
 
+  /** Whatever goes wrong in a model, what is known is answered. */
+  #refresh(): void {
+    try {
+      this.#feed.refresh()
+    } catch {
+      this.#tally.failed++
+    }
+  }
+
   async #listen(address: string, port: number): Promise<void> {
     const { netns, tcp: limits } = this.#options
-    const shared = { responder: this.#responder, tally: this.#tally, refresh: this.#feed.refresh }
+    const shared = { responder: this.#responder, tally: this.#tally, refresh: () => this.#refresh() }
     for (let tried = 1; ; tried++) {
       const tcp = new TcpListener({ ...limits, ...shared })
       await tcp.listen({ address, port, netns })

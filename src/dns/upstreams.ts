@@ -1,5 +1,6 @@
 /** Other name servers, for names that are none of ours: one after the other, those first that answered last. */
 import { randomInt } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { decode } from 'dns-packet'
 import { canonicalAddress } from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
@@ -47,6 +48,8 @@ export class Upstreams {
     this.#timeout = timeoutMilliseconds
     this.#most = mostQueries
     this.#netns = netns
+    // As many as there are queries under way.
+    setMaxListeners(0, this.#closing.signal)
   }
 
   /** The answer to a query as its client may get it. @returns undefined if nobody has one */

@@ -33,7 +33,7 @@ const short = async (host: Host, ...args: string[]): Promise<string[]> =>
   (await dig(host, '+short', ...args)).split('\n').filter((line) => line !== '')
 
 function service(name: string, spec: object, namespace = 'default'): ModelObject {
-  return { kind: 'Service', metadata: { name, namespace }, spec } as ModelObject
+  return { kind: 'Service', metadata: { name, namespace }, spec }
 }
 
 function slice(of: string, addresses: readonly string[]): ModelObject {
@@ -308,61 +308,54 @@ upstreamTest('other names are asked for elsewhere', async (t, { client, dns, sta
   t.same(await short(client, at, 'web.default.svc.cluster.local'), ['10.96.0.7'], 'nobody holds us up')
 })
 
-kernelTest(
-  'TCP: many queries on a connection, and no more connections than are allowed',
-  {},
-  async (t, sandbox) => {
-    const { server: host } = (await sandbox(network)).hosts
-    const tcp = { mostConnectionsPerClient: 2, idleMilliseconds: 300 }
-    // On the loopback of this process: its own client is enough.
-    void host
-    const dns = await DnsServer.start({ listen: [{ address: '127.0.0.1', port: 0 }], tcp })
-    try {
-      dns.model.upsert(web)
-      const place = dns.addresses[0]!
-      const queries = Array.from({ length: 500 }, (_, id) =>
-        queryBytes('web.default.svc.cluster.local', 'A', { id }),
-      )
-      const answers = await overTcp(place, queries)
-      t.same(
-        answers.map((answer) => answer.readUInt16BE(0)).sort((a, b) => a - b),
-        [...queries.keys()],
-      )
-      t.ok(answers.every((answer) => decode(answer).answers?.length === 1))
-      // Byte by byte, and then the client has no more to say.
-      const slow = connect(place.port, place.address)
-      slow.setNoDelay(true)
-      const message = Buffer.concat([Buffer.from([0, queries[7]!.length]), queries[7]!])
-      for (const byte of message) slow.write(Uint8Array.of(byte))
-      slow.end()
-      const [answer] = (await once(slow, 'data')) as [Buffer]
-      t.equal(answer.readUInt16BE(2), 7)
-      await once(slow, 'close')
-      // Idle ones are ended; a third is not let in.
-      const [first, second] = [connect(place.port, place.address), connect(place.port, place.address)]
-      await Promise.all([once(first, 'connect'), once(second, 'connect')])
-      const third = connect(place.port, place.address)
-      third.on('error', () => undefined)
-      const begun = performance.now()
-      await once(third, 'close')
-      t.ok(performance.now() - begun < 290, 'at once')
-      await Promise.all([once(first.resume(), 'close'), once(second.resume(), 'close')])
-      t.equal(dns.counts.ended, 3)
-      // What is no DNS is ended, too.
-      for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0, 3, 1, 2, 3])]) {
-        const stranger = connect(place.port, place.address)
-        stranger.on('error', () => undefined)
-        stranger.write(bytes)
-        await once(stranger.resume(), 'close')
-      }
-      t.equal(dns.counts.ended, 5)
-      t.equal((await overTcp(place, [queries[0]!])).length, 1, 'and others are answered')
-      t.equal(dns.counts.failed, 0)
-    } finally {
-      await dns.close()
+kernelTest('TCP: many queries on a connection, and no more connections than are allowed', {}, async (t) => {
+  const tcp = { mostConnectionsPerClient: 2, idleMilliseconds: 300 }
+  const dns = await DnsServer.start({ listen: [{ address: '127.0.0.1', port: 0 }], tcp })
+  try {
+    dns.model.upsert(web)
+    const place = dns.addresses[0]!
+    const queries = Array.from({ length: 500 }, (_, id) =>
+      queryBytes('web.default.svc.cluster.local', 'A', { id }),
+    )
+    const answers = await overTcp(place, queries)
+    t.same(
+      answers.map((answer) => answer.readUInt16BE(0)).sort((a, b) => a - b),
+      [...queries.keys()],
+    )
+    t.ok(answers.every((answer) => decode(answer).answers?.length === 1))
+    // Byte by byte, and then the client has no more to say.
+    const slow = connect(place.port, place.address)
+    slow.setNoDelay(true)
+    const message = Buffer.concat([Buffer.from([0, queries[7]!.length]), queries[7]!])
+    for (const byte of message) slow.write(Uint8Array.of(byte))
+    slow.end()
+    const [answer] = (await once(slow, 'data')) as [Buffer]
+    t.equal(answer.readUInt16BE(2), 7)
+    await once(slow, 'close')
+    // Idle ones are ended; a third is not let in.
+    const [first, second] = [connect(place.port, place.address), connect(place.port, place.address)]
+    await Promise.all([once(first, 'connect'), once(second, 'connect')])
+    const third = connect(place.port, place.address)
+    third.on('error', () => undefined)
+    const begun = performance.now()
+    await once(third, 'close')
+    t.ok(performance.now() - begun < 290, 'at once')
+    await Promise.all([once(first.resume(), 'close'), once(second.resume(), 'close')])
+    t.equal(dns.counts.ended, 3)
+    // What is no DNS is ended, too.
+    for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0, 3, 1, 2, 3])]) {
+      const stranger = connect(place.port, place.address)
+      stranger.on('error', () => undefined)
+      stranger.write(bytes)
+      await once(stranger.resume(), 'close')
     }
-  },
-)
+    t.equal(dns.counts.ended, 5)
+    t.equal((await overTcp(place, [queries[0]!])).length, 1, 'and others are answered')
+    t.equal(dns.counts.failed, 0)
+  } finally {
+    await dns.close()
+  }
+})
 
 kernelTest('answers over UDP are limited for a network, and who is cut comes by TCP', {}, async (t) => {
   const rateLimit = { responsesPerSecond: 0.001, burst: 3, slip: 1 }
@@ -379,7 +372,7 @@ kernelTest('answers over UDP are limited for a network, and who is cut comes by 
   t.match(await ask(), { isCut: true, count: 0, bytes: message.length - 11 })
   t.match(decode(await overUdp(place, queryBytes('nope.default.svc.cluster.local', 'A'))), {
     rcode: 'NXDOMAIN',
-  } as object)
+  })
   t.equal(decode((await overTcp(place, [message]))[0]!).answers?.length, 1)
   t.equal(dns.counts.limited, 1)
 })
@@ -409,4 +402,34 @@ kernelTest('it answers for a model that somebody else takes changes from', {}, a
   model.delete({ kind: 'Service', name: 'other' })
   t.same(model.take().services, ['default/other'])
   t.equal(await count('other'), 0)
+})
+
+kernelTest('many are asked elsewhere at once, and a connection waits for its turn', {}, async (t) => {
+  const warnings: string[] = []
+  const warn = (warning: Error) => void warnings.push(warning.message)
+  process.on('warning', warn)
+  await using world = await DnsServer.start({
+    zones: ['example.com'],
+    listen: [{ address: '127.0.0.1', port: 0 }],
+  })
+  world.model.upsert(web)
+  const upstreams = [`127.0.0.1:${world.addresses[0]!.port}`]
+  await using dns = await DnsServer.start({
+    listen: [{ address: '127.0.0.1', port: 0 }],
+    upstreams,
+    tcp: { mostPipelined: 8 },
+  })
+  const place = dns.addresses[0]!
+  const queries = Array.from({ length: 200 }, (_, id) =>
+    queryBytes('web.default.svc.example.com', 'A', { id }),
+  )
+  const overOne = await overTcp(place, queries)
+  t.equal(new Set(overOne.map((answer) => answer.readUInt16BE(0))).size, 200)
+  t.ok(overOne.every((answer) => decode(answer).answers?.length === 1))
+  const overMany = await Promise.all(queries.map((query) => overUdp(place, query)))
+  t.ok(overMany.every((answer) => decode(answer).answers?.length === 1))
+  t.match(dns.counts, { forwarded: 400, failed: 0 })
+  await new Promise(setImmediate)
+  t.same(warnings, [])
+  process.off('warning', warn)
 })

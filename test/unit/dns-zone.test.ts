@@ -177,6 +177,25 @@ t.test('names that are too long, or none, have no records', (t) => {
     service({ clusterIP: 'None' }, { name: 'db' }),
     slice([endpoint('10.1.0.1', undefined, undefined, { hostname: 'a.b' })], { of: 'db' }),
   ])
+  const port = { name: 'p'.repeat(63), port: 80 }
+  const long63 = 'x'.repeat(63)
+  const wide = zoneOf([
+    service({ clusterIP: '10.96.0.7', ports: [port] }),
+    service({ clusterIP: '10.96.0.8' }, { name: long63, namespace: long63 }),
+  ])
+  wide.zone.apply({
+    namespaces: [
+      ['x'.repeat(64), true],
+      ['', true],
+      ['a..b', true],
+    ],
+  })
+  t.ok(wide.zone.has(`${long63}.${long63}.svc.cluster.local`))
+  for (const { name } of wide.zone.records())
+    t.ok(
+      name.split('.').every(({ length }) => length > 0 && length < 64),
+      name,
+    )
   t.equal(zone.lookup('ext.default.svc.cluster.local', 'A').rcode, 'NXDOMAIN')
   t.equal(zone.lookup('a.b.db.default.svc.cluster.local', 'A').rcode, 'NXDOMAIN')
   t.equal(zone.lookup('10-1-0-1.db.default.svc.cluster.local', 'A').answers.length, 1)
