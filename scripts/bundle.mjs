@@ -62,7 +62,7 @@ const buffers = {
   setup(build) {
     build.onResolve({ filter: /^buffer$/ }, () => ({ path: 'buffer', namespace: 'buffers' }))
     build.onLoad({ filter: /.*/, namespace: 'buffers' }, () => ({
-      contents: "export { Buffer } from 'node:buffer'",
+      contents: "export * from 'node:buffer'",
     }))
   },
 }

@@ -1,6 +1,6 @@
 /**
  * `npm run demo`: services on nf_tables of the running kernel, servers that die there, then the main job of IPVS, here if this
- * kernel has it, else in the lab; all with real packets.
+ * kernel has it, else in the lab, and last the same services by one command; all with real packets.
  */
 import { release } from 'node:os'
 import { KernelUnavailableError, kernelHasIpvs, kernelRoles, runInLab } from './lab/index.mjs'
@@ -8,6 +8,7 @@ import { inProject, runNode } from './project.mjs'
 
 const script = inProject('dist/test/demo/demo.js')
 const onThisKernel = ['services', 'healing'].map((name) => inProject(`dist/test/demo/${name}.js`))
+const oneCommand = inProject('dist/test/demo/run.js')
 const timeoutSeconds = 170
 
 /** @param {readonly string[]} args  `--kernel ROLE` to choose one of the lab's */
@@ -22,6 +23,14 @@ export async function demo(args) {
     if (status !== 0) return status
     console.log()
   }
+  const status = await onIpvs(chosen)
+  if (status !== 0) return status
+  console.log()
+  return (await runNode([oneCommand], { echo: true, timeoutSeconds })).status
+}
+
+/** @param {string | undefined} chosen  The role of a kernel of the lab. */
+async function onIpvs(chosen) {
   if (chosen === undefined && (await kernelHasIpvs())) {
     console.log(`This kernel, ${release()}, has IPVS: the demo runs right here.\n`)
     return (await runNode([script], { echo: true, timeoutSeconds })).status

@@ -11,7 +11,7 @@ import { Nftables } from '../../src/nftables/index.js'
 import { until } from '../lab/support/until.js'
 import type { NetworkNamespace } from '../../src/net/index.js'
 import type { Host } from '../../src/testing/index.js'
-import { ensurePeers, peer, program, start as startProgram } from './command.js'
+import { ensurePeers, peer, published, start as startProgram } from './command.js'
 import { ask, clusterAddress, serverPort, serviceNetwork } from './services-network.js'
 
 const service = (name: string, address: string, more: object = {}): object => ({
@@ -41,7 +41,7 @@ const pod = (name: string, address: string): object => ({
 type Started = ReturnType<typeof startProgram>
 
 const startCommand = (netns: NetworkNamespace, words: readonly string[]): Started =>
-  startProgram(process.execPath, [...program(netns), ...words])
+  startProgram(process.execPath, [...published(netns), ...words])
 
 async function runCommand(netns: NetworkNamespace, words: readonly string[]) {
   const started = startCommand(netns, words)

@@ -34,6 +34,11 @@ export function program(netns: NetworkNamespace): string[] {
   return [fileURLToPath(new URL('../../src/cli/main.js', import.meta.url)), '--netns', fileOf(netns)]
 }
 
+/** The same, as it is published: with what it takes from packages in its own files. */
+export function published(netns: NetworkNamespace): string[] {
+  return [fileURLToPath(new URL('../../bundle/cli/main.js', import.meta.url)), '--netns', fileOf(netns)]
+}
+
 /** What something prints as time goes by. */
 export class Told {
   readonly lines: string[] = []
