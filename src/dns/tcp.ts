@@ -13,7 +13,7 @@ export interface TcpLimits {
   readonly mostConnectionsPerClient?: number | undefined
   /** How long a connection may be without a whole query; 10,000 unless said. */
   readonly idleMilliseconds?: number | undefined
-  /** Queries of a connection that others are asked for, beyond which no more are read; 64 unless said. */
+  /** Queries of a connection that others are asked for at once; the next ones wait. 64 unless said. */
   readonly mostPipelined?: number | undefined
 }
 
@@ -83,13 +83,15 @@ export class TcpListener {
   }
 }
 
+const nothing: Buffer = Buffer.alloc(0)
+
 class Connection {
   readonly #socket: Socket
   readonly #options: TcpListenerOptions
   readonly #most: number
   readonly #timer: NodeJS.Timeout
-  /** A query that has not come as a whole. */
-  #partial: Buffer = Buffer.alloc(0)
+  /** What has come and is not answered: less than a query, or more than may wait for others. */
+  #partial: Buffer = nothing
   /** Queries that others are asked for. */
   #pending = 0
   /** The client has no more to ask. */
@@ -115,12 +117,19 @@ class Connection {
   }
 
   #take(bytes: Buffer): void {
+    this.#partial = this.#partial.length === 0 ? bytes : Buffer.concat([this.#partial, bytes])
+    this.#work()
+    this.#adjust()
+  }
+
+  /** Answers what has come as a whole, as long as not too many wait for others. */
+  #work(): void {
     const { refresh, tally } = this.#options
-    const whole = this.#partial.length === 0 ? bytes : Buffer.concat([this.#partial, bytes])
+    const whole = this.#partial
     let at = 0
     refresh()
     this.#socket.cork()
-    while (at + 2 <= whole.length) {
+    while (at + 2 <= whole.length && this.#pending < this.#most) {
       const length = whole.readUInt16BE(at)
       if (length > longestQuery || length < 12) {
         tally.ended++
@@ -132,9 +141,8 @@ class Connection {
       this.#answer(whole, at + 2, length)
       at += 2 + length
     }
-    this.#partial = at === whole.length ? Buffer.alloc(0) : Buffer.from(whole.subarray(at))
+    this.#partial = at === whole.length ? nothing : Buffer.from(whole.subarray(at))
     this.#socket.uncork()
-    this.#adjust()
   }
 
   #answer(source: Uint8Array, from: number, length: number): void {
@@ -152,6 +160,7 @@ class Connection {
       const settle = (answer: Uint8Array | undefined): void => {
         this.#pending--
         if (answer !== undefined) this.#write(Buffer.concat([new Uint8Array(2), answer]))
+        if (!this.#socket.destroyed && this.#partial.length > 0) this.#work()
         this.#adjust()
       }
       responder.resolve(source.slice(from, from + length), 'tcp').then(settle, () => {

@@ -241,6 +241,7 @@ async function withUpstream(sandbox: MakeSandbox) {
       // What is not the answer comes first: of another id, and of another question.
       const forged = say(message, false)
       forged.writeUInt16BE((id + 1) & 0xffff, 0)
+      forged[forged.length - 1]! ^= 1
       reply(forged)
       reply(encode({ type: 'response', id, questions: [{ name: 'other.example', type: 'A' }] }))
       reply(say(message, false))
@@ -402,6 +403,21 @@ kernelTest('it answers for a model that somebody else takes changes from', {}, a
   model.delete({ kind: 'Service', name: 'other' })
   t.same(model.take().services, ['default/other'])
   t.equal(await count('other'), 0)
+})
+
+kernelTest('a connection on which somebody asks is not idle', {}, async (t) => {
+  const tcp = { idleMilliseconds: 3000 }
+  await using dns = await DnsServer.start({ listen: [{ address: '127.0.0.1', port: 0 }], tcp })
+  const { port, address } = dns.addresses[0]!
+  const socket = connect(port, address)
+  const query = queryBytes('svc.cluster.local', 'A')
+  for (let time = 0; time < 3; time++) {
+    if (time > 0) await new Promise((resolve) => setTimeout(resolve, 1700))
+    socket.write(Buffer.concat([Uint8Array.of(0, query.length), query]))
+    await once(socket, 'data')
+  }
+  t.equal(dns.counts.tcp, 3, 'more than three seconds after it was made')
+  socket.destroy()
 })
 
 kernelTest('many are asked elsewhere at once, and a connection waits for its turn', {}, async (t) => {

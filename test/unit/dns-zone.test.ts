@@ -107,6 +107,17 @@ t.test('the serial rises once for a change, and not where nothing changes', (t) 
   t.match(zone.lookup('nope.cluster.local', 'A').authorities, [
     { type: 'SOA', data: new RegExp(` ${before + 1} `) },
   ])
+  const srv = '_http._tcp.late.default.svc.cluster.local'
+  const late = (clusterIP: string) => {
+    model.upsert(service({ clusterIP, ports: [{ name: 'http', port: 80 }] }, { name: 'late' }))
+    let told: ReadonlySet<string> = new Set()
+    const end = zone.watch((names) => (told = names))
+    refresh()
+    end()
+    return told
+  }
+  late('10.96.0.20')
+  t.ok(late('10.96.0.21').has(srv), 'its SRV record stays, and the address that comes with it is another one')
   t.equal(new Zone({ serial: 0xffff_ffff }).apply({ namespaces: [['x', true]] }), true)
   const last = new Zone({ serial: 0xffff_ffff })
   last.apply({ namespaces: [['x', true]] })
