@@ -52,6 +52,9 @@ export const ofOthers = new Map([
   ['model/service-state.js staleness', 'our own: an order'],
   ['edge/announcer.js usualSchedule', 'our own: seconds after a take-over'],
   ['health/checks/dns-wire.js recordTypes', 'of DNS: RFC 1035, 3.2.2; RFC 3596 (AAAA), RFC 2782 (SRV)'],
+  ['dns/answer.js toQuestion', 'of DNS: a pointer to the question, RFC 1035, 4.1.4'],
+  ['dns/query.js flag', 'of DNS: RFC 1035, 4.1.1'],
+  ['dns/query.js rcodes', 'of DNS: RFC 1035, 4.1.1; RFC 6891 (BADVERS)'],
 ])
 
 const nfInternals = 'net/netfilter/nf_internals.h: bits that CTA_FILTER_*_FLAGS take'
