@@ -152,21 +152,32 @@ kernelTest('advertisements that do not count', {}, async (t, sandbox) => {
       change?.(packet)
       return packet
     }
-    send(packetOf(good, (packet) => (packet[8] = 254)))
-    send(packetOf(good, (packet) => (packet[22] = 255)))
-    send(packetOf({ ...good, virtualRouterId: 52 }))
-    send(packetOf({ ...good, addresses: ['10.0.1.100', '10.0.1.101'] }, (packet) => (packet[23] = 1)))
-    await until(() => Object.keys(leader.status().dropped).length === 4)
-    t.match(leader.status().dropped, { 'hop-limit': 1, checksum: 1, 'other-router': 1, length: 1 })
+    const bad = {
+      'hop-limit': packetOf(good, (packet) => (packet[8] = 254)),
+      checksum: packetOf(good, (packet) => (packet[22] = 255)),
+      'other-router': packetOf({ ...good, virtualRouterId: 52 }),
+      length: packetOf({ ...good, addresses: ['10.0.1.100', '10.0.1.101'] }, (packet) => (packet[23] = 1)),
+    }
+    for (const [fault, packet] of Object.entries(bad)) {
+      // Multicast gets lost where nobody has time to take it.
+      await until(() => {
+        const isDropped = fault in leader.status().dropped
+        if (!isDropped) send(packet)
+        return isDropped
+      })
+    }
+    t.strictSame(Object.keys(leader.status().dropped).sort(), Object.keys(bad).sort())
     for (let count = 0; count < 300; count++) {
       const length = random.below(80)
       const payload = Uint8Array.from({ length }, () => random.below(256))
       if (random.once(2)) payload[0] = 0x31
       send(writeIpv4Packet(source, group, payload))
     }
+    // Behind all of it, as often as it takes.
+    const before = leader.status().dropped['other-router']!
     await until(() => {
-      const { dropped, received } = leader.status()
-      return Object.values(dropped).reduce((sum, count) => sum + count, received) >= 304
+      send(bad['other-router'])
+      return leader.status().dropped['other-router']! > before
     })
     t.equal(leader.status().received, 0)
     await until(() => leader.isLeader)
