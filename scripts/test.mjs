@@ -33,7 +33,7 @@ const onOneKernel = {
 const natively = /\/(dataplane-ipvs-(alone|failed|random|killed|load)|edge-sync|agent-ipvs)\.test\.js$/
 
 /** What tests of the running kernel speak with. */
-const peerPackages = ['bind9-dnsutils', 'keepalived']
+const peerPackages = ['bind9-dnsutils', 'curl', 'iproute2', 'keepalived']
 
 const hostTimeoutSeconds = 300
 /** An emulated kernel takes ten minutes, on a machine that has nothing else to do. */
