@@ -22,7 +22,7 @@ const onEveryKernel =
 const underLoad = /\/drain\.test\.js$/
 /** It has no nf_tables: what a dataplane does without is seen there, and processes start fast enough to be killed. */
 const withoutTables =
-  /\/(dataplane-ipvs-(alone|failed|random|wire|killed|balance|load)|edge-sync|agent-ipvs)\.test\.js$/
+  /\/(dataplane-ipvs-(alone|failed|random|wire|killed|balance|load)|edge-sync|agent-ipvs|tutorial)\.test\.js$/
 
 /** Emulated, these take minutes: what they look at is our rules more than the kernel, and one kernel is enough. */
 const onOneKernel = {
@@ -30,7 +30,8 @@ const onOneKernel = {
   newest: /\/dataplane-ipvs(-wire|-balance|-kept)?\.test\.js$/,
 }
 /** Emulated, these take longer still: with nf_tables they are run by the long tests. */
-const natively = /\/(dataplane-ipvs-(alone|failed|random|killed|load)|edge-sync|agent-ipvs)\.test\.js$/
+const natively =
+  /\/(dataplane-ipvs-(alone|failed|random|killed|load)|edge-sync|agent-ipvs|tutorial)\.test\.js$/
 
 /** What tests of the running kernel speak with. */
 const peerPackages = ['bind9-dnsutils', 'curl', 'iproute2', 'keepalived']
@@ -58,6 +59,7 @@ export async function test({ only = parts, kernels, grep } = {}) {
     stages.push(await onHost('kernel', `kernel: here, ${release()}`, env))
   }
   if (only.includes('lab')) {
+    await ensurePackages(['curl'], { why: 'do what the tutorial says' })
     const { checkSchedule, runLabTests } = await import('./test/lab.mjs')
     const files = await compiledTests('lab')
     const ofLoad = files.filter((file) => underLoad.test(file) || withoutTables.test(file))
