@@ -17,12 +17,12 @@ import { type Host, sandbox } from 'viaduct/testing'
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** By the addresses that their manifests say they have. The third one comes later, on another node. */
-const pods = {
+export const pods = {
   'web-1': { node: 'node-a', address: '10.244.0.11', port: 8080 },
   'web-2': { node: 'node-b', address: '10.244.1.12', port: 8081 },
   'web-3': { node: 'node-a', address: '10.244.0.13', port: 8080 },
 } as const
-const podNames = ['web-1', 'web-2', 'web-3'] as const
+export const podNames = ['web-1', 'web-2', 'web-3'] as const
 const entered = ['client', 'shell', 'node-a', 'node-b', 'edge'] as const
 
 export type TutorialHost = (typeof entered)[number]

@@ -4,9 +4,10 @@
  */
 import { release } from 'node:os'
 import path from 'node:path'
+import { pods } from '../../docs/examples/tutorial-hosts.js'
 import { openDataplane, Reconciler } from '../../src/services/index.js'
 import { FileSource } from '../../src/sources/index.js'
-import { ensure, pods, say, spread, tutorial } from './tutorial.js'
+import { ensure, say, spread, tutorial } from './tutorial.js'
 
 await using place = await tutorial()
 const { client, node, manifests } = place

@@ -2,6 +2,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { podNames, pods } from '../../docs/examples/tutorial-hosts.js'
 import { type Host, sandbox } from '../../src/testing/index.js'
 
 export const say = (line = ''): void => console.log(line)
@@ -10,14 +11,6 @@ export const say = (line = ''): void => console.log(line)
 export function ensure(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(`The demo went wrong: ${what}`)
 }
-
-/** Pods, by the addresses that the manifests say they have. The third one comes later. */
-export const pods = {
-  'web-1': { address: '10.244.0.11', port: 8080 },
-  'web-2': { address: '10.244.1.12', port: 8081 },
-  'web-3': { address: '10.244.0.13', port: 8080 },
-} as const
-const podNames = ['web-1', 'web-2', 'web-3'] as const
 
 /** Manifests are files: what is changed in them is a copy. Both go when it is disposed of. */
 export async function tutorial() {

@@ -6,5 +6,5 @@ import { ipvsTest } from './ipvs-test.js'
 ipvsTest('the tutorial on IPVS', async (t) => {
   const steps = stepsOf(readFileSync('docs/guides/tutorial.md', 'utf8')).get('The same on IPVS')!
   await using reader = await Reader.begin()
-  for (const step of steps) await reader.follow(t, step)
+  await reader.follow(t, steps)
 })

@@ -1,6 +1,7 @@
-/** docs/guides/tutorial.md as what it promises: commands, the hosts that they are run on, and what they print. */
+/** A guide as what it promises: commands, the hosts of the tutorial that they are run on, and what they print. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { type TutorialHost, tutorialHosts } from '../../../docs/examples/tutorial-hosts.js'
 import { until } from '../../lab/support/until.js'
@@ -24,13 +25,13 @@ export function stepsOf(page: string): ReadonlyMap<string, readonly Step[]> {
   return chapters
 }
 
-const step = /^([a-z-]+)# (.*)\n((?:(?![a-z-]+# ).*\n)*)/gm
-
+/** `node-a# command`, and what it prints; or `# command` where there is one host, which is `node-a`. */
 function stepsOfBlock(block: string): Step[] {
-  const steps = [...block.matchAll(step)]
+  const prompt = block.startsWith('# ') ? '()# ' : '([a-z-]+)# '
+  const steps = [...block.matchAll(new RegExp(`^${prompt}(.*)\\n((?:(?!${prompt}).*\\n)*)`, 'gm'))]
   if (steps.map(([all]) => all).join('') !== block) throw new Error(`not a step: ${block}`)
   return steps.map(([, host, command, shown]) => ({
-    host: host as TutorialHost,
+    host: (host || 'node-a') as TutorialHost,
     command: command!,
     shown: shown!,
   }))
@@ -45,11 +46,9 @@ const longestMilliseconds = 60_000
 export class Reader {
   readonly #hosts: Awaited<ReturnType<typeof tutorialHosts>>
   /** What was begun with `&`. */
-  readonly #jobs = new Map<TutorialHost, ChildProcess>()
+  readonly #jobs: { readonly host: TutorialHost; readonly process: ChildProcess }[] = []
   /** What those said of themselves. */
   #logged = ''
-  /** Something was not as it is shown: what comes after it says nothing. */
-  #isLost = false
 
   private constructor(hosts: Awaited<ReturnType<typeof tutorialHosts>>) {
     this.#hosts = hosts
@@ -59,25 +58,39 @@ export class Reader {
     return new Reader(await tutorialHosts())
   }
 
+  /** To the end, or to what is not as it is shown: what comes after that says nothing. */
+  async follow(t: Test, steps: readonly Step[]): Promise<void> {
+    for (const step of steps) {
+      await this.#do(t, step)
+      if (!t.passing()) return
+    }
+  }
+
   /**
    * What is asked of a `viaduct run` follows what was done to its manifests a moment later: it is asked until it fits. Everything
    * else has to be as it is shown at once.
    */
-  async follow(t: Test, { host, command, shown }: Step): Promise<void> {
-    if (this.#isLost) return
+  async #do(t: Test, { host, command, shown }: Step): Promise<void> {
     const name = `${host}# ${command}`
     if (command.endsWith(' &')) return this.#start(host, command.slice(0, -2))
-    if (command === 'kill %1') return this.#stop(host)
+    const killed = /^kill %(\d)$/.exec(command)
+    if (killed !== null) {
+      const jobs = this.#jobs.filter((job) => job.host === host)
+      return stop(jobs[Number(killed[1]) - 1]!.process)
+    }
     let said = await this.run(host, command)
     if (/^viaduct (get|status|describe|explain)\b/.test(command)) {
       const deadline = performance.now() + longestMilliseconds
-      while (!fits(said, shown) && performance.now() < deadline) said = await this.run(host, command)
+      while (!fits(said, shown) && performance.now() < deadline) {
+        // Who starts or reads is not to be held up by who asks.
+        await setTimeout(100)
+        said = await this.run(host, command)
+      }
       // That is what it knows; next its kernel has it.
       await until('it is programmed', async () => !(await this.run(host, services)).includes('"pending"'))
     }
     if (fits(said, shown)) t.pass(name)
     else {
-      this.#isLost = true
       t.equal(normal(said), normal(shown), name)
       t.comment(this.#logged)
     }
@@ -96,19 +109,19 @@ export class Reader {
     const words = ['sh', '-c', `exec ${command}`]
     const job = spawn(this.#hosts.enter(host), words, { stdio: ['ignore', 'ignore', 'pipe'] })
     job.stderr.setEncoding('utf8').on('data', (text: string) => (this.#logged += `${host}: ${text}`))
-    this.#jobs.set(host, job)
-  }
-
-  async #stop(host: TutorialHost): Promise<void> {
-    const job = this.#jobs.get(host)!
-    this.#jobs.delete(host)
-    if (job.kill('SIGTERM')) await once(job, 'exit')
+    this.#jobs.push({ host, process: job })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const host of [...this.#jobs.keys()]) await this.#stop(host)
+    for (const job of this.#jobs) await stop(job.process)
     await this.#hosts.close()
   }
+}
+
+async function stop(process: ChildProcess): Promise<void> {
+  if (process.exitCode !== null || process.signalCode !== null) return
+  process.kill('SIGTERM')
+  await once(process, 'exit')
 }
 
 function fits(said: string, shown: string): boolean {
@@ -121,5 +134,8 @@ function fits(said: string, shown: string): boolean {
 
 /** Without what is another one each time, and spaces that nobody sees. */
 function normal(text: string): string {
-  return text.replaceAll(/since \S+, process \d+/g, 'since TIME, process ID').replaceAll(/ +$/gm, '')
+  return text
+    .replaceAll(/since \S+, process \d+/g, 'since TIME, process ID')
+    .replaceAll(/^(Changes +).*$/gm, '$1COUNTS')
+    .replaceAll(/ +$/gm, '')
 }
