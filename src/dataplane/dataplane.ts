@@ -181,6 +181,6 @@ export interface Dataplane {
   close(): void
   /** Does what `close` does. */
   [Symbol.asyncDispose](): Promise<void>
-  /** Takes away all that is ours, and restores the settings that were changed. */
-  teardown(): Promise<void>
+  /** Takes away all that is ours, and restores the settings that were changed. Resolves to whether there was anything. */
+  teardown(): Promise<boolean>
 }

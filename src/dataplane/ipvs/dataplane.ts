@@ -287,16 +287,17 @@ class IpvsDataplane implements Dataplane {
     this.close()
   }
 
-  teardown(): Promise<void> {
+  teardown(): Promise<boolean> {
     return this.#exclusively(async () => {
       this.#drainer.close()
       const found = await this.#readKernel()
-      await tearDown(this.#clients, this.#settings, found)
+      const wasThere = await tearDown(this.#clients, this.#settings, found)
       this.#wanted.set(new Map([...this.#wanted.keys].map((key) => [key, undefined])))
       this.#services.clear()
       this.#isWhole = false
       this.#known = undefined
       this.#version++
+      return wasThere
     })
   }
 

@@ -8,13 +8,13 @@ import type { Settings } from './settings.js'
 
 /**
  * Takes away all that is ours: services before what claims them. Settings become what they were, unless another dataplane
- * of this kind works here: then what they were is handed to it.
+ * of this kind works here: then what they were is handed to it. Returns whether there was anything.
  */
 export async function tearDown(
   { ipvs, rtnetlink, nftables }: Clients,
   settings: Settings,
   found: Found,
-): Promise<void> {
+): Promise<boolean> {
   const { device, name: table, netns } = settings
   const { failures } = await ipvs.apply(
     found.entries.map(({ service }) => ({ operation: 'deleteService', service: keyOf(service) })),
@@ -37,4 +37,5 @@ export async function tearDown(
   if (nftables !== undefined && found.comment !== undefined) {
     await nftables.transaction().delete('table', { family: 'inet', name: table }).commit()
   }
+  return isThere || found.entries.length > 0 || found.comment !== undefined
 }

@@ -411,12 +411,14 @@ export class NftablesDataplane implements Dataplane {
     this.close()
   }
 
-  async teardown(): Promise<void> {
-    await this.#inTurn(async () => {
+  teardown(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      let wasThere = false
       const { family, table: name } = this.#table
       for (let attempt = 1; ; attempt++) {
         const found = await this.#read()
         if (found.table === 'none') break
+        wasThere = true
         try {
           const { generation: ifGeneration } = found
           await this.#nftables.transaction().delete('table', { family, name }).commit({ ifGeneration })
@@ -426,6 +428,7 @@ export class NftablesDataplane implements Dataplane {
         }
       }
       this.#state = undefined
+      return wasThere
     })
   }
 }
