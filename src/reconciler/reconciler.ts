@@ -276,6 +276,10 @@ export class Reconciler {
     readonly sources: readonly SourceProblem[]
     /** Sources that do not answer. */
     readonly errors: readonly Error[]
+    /** What could not be done, and is tried again: of a virtual service by its key, or of all. */
+    readonly failures: readonly { readonly key?: string | undefined; readonly error: Error }[]
+    /** What of virtual services the dataplane does otherwise than it was asked for, by their keys. */
+    readonly conditions: readonly (Condition & { readonly key: string })[]
     /**
      * Whether what an earlier process programmed is kept though nobody wants it: from the start on until each source was in
      * order once, and no object is refused.
@@ -286,6 +290,12 @@ export class Reconciler {
       objects: this.model.problems(),
       sources: this.#sources.problems(),
       errors: this.#sources.errors(),
+      failures: [
+        ...(this.#wholeError === undefined ? [] : [{ error: this.#wholeError }]),
+        ...[...this.#failures].map(([key, { error }]) => ({ key, error })),
+        ...[...this.#shapeErrors].map(([key, error]) => ({ key, error })),
+      ],
+      conditions: [...this.#conditions].flatMap(([key, told]) => told.map((one) => ({ key, ...one }))),
       keepsUnknown: this.#keepsUnknown,
     }
   }
