@@ -3,15 +3,17 @@ import { isDeepStrictEqual } from 'node:util'
 import { openDataplane } from '../dataplane/index.js'
 import type { DnsServer } from '../dns/index.js'
 import { isKernelError, isUnsupportedError, ValidationError } from '../errors/index.js'
-import type { EdgeBalancer, VirtualRouter } from '../edge/index.js'
+import { isSystemError } from '../errors/system.js'
+import type { VirtualRouter } from '../edge/index.js'
+import type { Netns } from '../net/index.js'
 import { formatReference } from '../sources/index.js'
-import { isFileError, reasonOf } from './failure.js'
+import { reasonOf } from './failure.js'
 import type { AgentConfiguration } from './configuration.js'
 import { Drains, readServer } from './drains.js'
 import { startDns } from './dns.js'
-import { startBalancers, startRouter } from './edge.js'
-import { Forwarding, forwardingPart } from './forwarding.js'
-import { applySettings } from './kernel-settings.js'
+import { startRouter } from './edge.js'
+import { Forwarding, nameOf, namespaceOf } from './forwarding.js'
+import { applySettings, settingsBefore } from './kernel-settings.js'
 import type { AgentLog } from './log.js'
 import { nothingSaved, type SavedState, StateError, StateFile } from './state-file.js'
 import { Views } from './views.js'
@@ -26,6 +28,8 @@ export const defaultStateFile = '/var/lib/viaduct/state'
 export interface AgentOptions {
   readonly configuration: AgentConfiguration
   readonly log: AgentLog
+  /** Ends the start. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -40,7 +44,6 @@ export class Agent {
   #configuration: AgentConfiguration
   #forwarding: Forwarding
   #router: VirtualRouter | undefined
-  #balancers: readonly EdgeBalancer[] = []
   #dns: DnsServer | undefined
   #saveTimer: NodeJS.Timeout | undefined
   /** Of `performance.now()`. */
@@ -67,9 +70,12 @@ export class Agent {
     this.#forwarding = forwarding
   }
 
-  /** Resolves when everything that could be read is programmed. @throws what cannot be opened */
+  /**
+   * Resolves when everything that could be read is programmed.
+   * @throws what cannot be opened, or what the signal says: nothing is left open then, and what an earlier one programmed goes on
+   */
   static async start(options: AgentOptions): Promise<Agent> {
-    const { configuration, log } = options
+    const { configuration, log, signal } = options
     const state = stateFileOf(configuration)
     const saved = await readSaved(state, log)
     const drains = new Drains(saved.drained.map(readServer))
@@ -87,11 +93,16 @@ export class Agent {
     const agent = new Agent(options, state, saved, drains, forwarding)
     changed = () => agent.#tellProblems()
     objectsChanged = () => agent.#saveSoon()
+    // What is waited for ends with it.
+    const end = (): void => void forwarding.close()
+    signal?.addEventListener('abort', end)
     try {
-      await agent.#begin()
+      await agent.#begin(signal)
     } catch (error) {
       await agent.close()
-      throw error
+      throw signal?.aborted === true ? signal.reason : error
+    } finally {
+      signal?.removeEventListener('abort', end)
     }
     return agent
   }
@@ -107,7 +118,6 @@ export class Agent {
       configuration: this.#configuration,
       forwarding: this.#forwarding,
       router: this.#router,
-      balancers: this.#balancers,
       dns: this.#dns,
       drains: this.#drains,
       saveError: this.#saveError,
@@ -129,14 +139,14 @@ export class Agent {
             'what it was when it started (start it anew for another one)',
           )
       }
-      if (!isDeepStrictEqual(configuration.edge, before.edge)) await this.#stopRouter()
-      if (!isDeepStrictEqual(configuration.dns, before.dns)) await this.#stopDns()
-      const isSame =
-        isDeepStrictEqual(forwardingPart(configuration), forwardingPart(before)) &&
-        isDeepStrictEqual(configuration.edge, before.edge)
-      if (!isSame) await this.#replaceForwarding(configuration)
-      this.#configuration = configuration
-      await this.#begin()
+      try {
+        await this.#change(configuration)
+      } catch (error) {
+        await this.#change(before).catch((again: unknown) =>
+          this.#log.error({ error: reasonOf(again) }, 'of what ran before not all can be begun again'),
+        )
+        throw error
+      }
       this.#log.info({}, 'reloaded')
     })
   }
@@ -175,7 +185,6 @@ export class Agent {
     await this.#turn
     // The other balancer takes over while this one still forwards.
     await this.#stopRouter()
-    await this.#stopBalancers()
     await this.#stopDns()
     clearTimeout(this.#saveTimer)
     if (this.#saveTimer !== undefined) await this.#save()
@@ -183,14 +192,12 @@ export class Agent {
   }
 
   /** What is not there yet of the configuration. */
-  async #begin(): Promise<void> {
+  async #begin(signal?: AbortSignal): Promise<void> {
     const { edge, dns, dataplane, conntrack } = this.#configuration
-    this.#settings = applySettings(conntrack, this.#settings, dataplane?.netns)
-    if (edge !== undefined && this.#balancers.length === 0) {
-      const { sources, reconciler, monitor } = this.#forwarding
-      this.#balancers = startBalancers(edge, sources.values(), reconciler, monitor)
-    }
+    signal?.throwIfAborted()
+    await this.#set(conntrack, dataplane?.netns)
     await this.#forwarding.start()
+    signal?.throwIfAborted()
     if (dns !== undefined) {
       const { model } = this.#forwarding.reconciler
       if (this.#dns === undefined) this.#dns = await startDns(dns, model, dataplane?.netns)
@@ -200,6 +207,18 @@ export class Agent {
     if (edge !== undefined && this.#router === undefined)
       this.#router = await startRouter(edge, dataplane?.netns, this.#log)
     this.#saveSoon()
+  }
+
+  /** From whatever runs of the one that was meant last. @throws what cannot be begun */
+  async #change(configuration: AgentConfiguration): Promise<void> {
+    const before = this.#configuration
+    const isElsewhere = namespaceOf(configuration) !== this.#forwarding.namespace
+    if (isElsewhere || !isDeepStrictEqual(configuration.edge, before.edge)) await this.#stopRouter()
+    if (isElsewhere || !isDeepStrictEqual(configuration.dns, before.dns)) await this.#stopDns()
+    if (isElsewhere) await this.#set({}, before.dataplane?.netns)
+    this.#configuration = configuration
+    if (!this.#forwarding.isFor(configuration)) await this.#replaceForwarding(configuration)
+    await this.#begin()
   }
 
   async #replaceForwarding(configuration: AgentConfiguration): Promise<void> {
@@ -213,23 +232,30 @@ export class Agent {
       changed: () => this.#tellProblems(),
       objectsChanged: () => this.#saveSoon(),
     })
-    await this.#stopBalancers()
     await old.close()
     this.#forwarding = forwarding
-    const before = this.#configuration.dataplane ?? {}
-    const { kind, name, netns } = configuration.dataplane ?? {}
-    const isElsewhere =
-      old.dataplane.kind !== forwarding.dataplane.kind ||
-      before.name !== name ||
-      !isDeepStrictEqual(before.netns, netns)
-    this.#log.info(
-      { dataplane: forwarding.dataplane.kind, isElsewhere, kind },
-      'forwarding by another configuration',
-    )
-    if (!isElsewhere) return
+    const isSame =
+      old.namespace === forwarding.namespace &&
+      old.dataplane.kind === forwarding.dataplane.kind &&
+      nameOf(old.configuration) === nameOf(configuration)
+    this.#log.info({ dataplane: forwarding.dataplane.kind, isSame }, 'forwarding by another configuration')
+    if (isSame) return
     await forwarding.start()
+    const [failure] = forwarding.reconciler.problems().failures.filter(({ key }) => key === undefined)
+    if (failure !== undefined) throw failure.error
     // First the new one, so that there is always one.
-    await tearDownOne(old.dataplane.kind, before)
+    await tearDownOne(old.dataplane.kind, old.configuration.dataplane)
+  }
+
+  /** Settings of the kernel. */
+  async #set(configured: AgentConfiguration['conntrack'], netns: Netns | undefined): Promise<void> {
+    const known = this.#settings
+    const kept = settingsBefore(configured, known, netns)
+    this.#settings = { ...known, ...kept }
+    // Nobody else knows what they were: it is on the disk before they are others.
+    if (!isDeepStrictEqual(this.#settings, known)) await this.#save()
+    applySettings(configured, this.#settings, netns)
+    this.#settings = kept
   }
 
   async #stopRouter(): Promise<void> {
@@ -244,12 +270,6 @@ export class Agent {
     await dns?.close()
   }
 
-  async #stopBalancers(): Promise<void> {
-    const balancers = this.#balancers
-    this.#balancers = []
-    await Promise.all(balancers.map((balancer) => balancer.close()))
-  }
-
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#turn.then(work)
     this.#turn = done.catch(() => undefined)
@@ -257,7 +277,7 @@ export class Agent {
   }
 
   #tellProblems(): void {
-    const { objects, sources, errors } = this.#forwarding.reconciler.problems()
+    const { objects, sources, errors, failures } = this.#forwarding.reconciler.problems()
     const now = new Map<string, () => void>()
     for (const { object, reason, message } of objects) {
       const name = formatReference(object)
@@ -268,6 +288,12 @@ export class Agent {
       now.set(`${place}:${line} ${path} ${message}`, () => this.#log[level]({ place, line, path }, message))
     }
     for (const { message } of errors) now.set(message, () => this.#log.error({}, message))
+    for (const { key, error } of failures)
+      now.set(`${key} ${error.message}`, () => this.#log.error({ service: key }, error.message))
+    for (const { object, reason, message } of this.#forwarding.balancer?.problems() ?? []) {
+      const name = formatReference(object)
+      now.set(`${name} ${reason} ${message}`, () => this.#log.warn({ object: name, reason }, message))
+    }
     for (const [problem, tell] of now) if (!this.#told.has(problem)) tell()
     this.#told = new Set(now.keys())
   }
@@ -292,7 +318,7 @@ export class Agent {
       this.#saveError = undefined
     } catch (error) {
       // It is for the next start: this one goes on.
-      if (!isFileError(error)) throw error
+      if (!isSystemError(error)) throw error
       if (this.#saveError?.message !== error.message)
         this.#log.error({ file: this.#state?.file, error: error.message }, 'the state cannot be saved')
       this.#saveError = error
@@ -301,10 +327,10 @@ export class Agent {
   }
 
   #snapshot(): SavedState {
-    const { sources, reconciler } = this.#forwarding
+    const { sources } = this.#forwarding
     return {
       objects: new Map([...sources].map(([folder, source]) => [folder, source.objects])),
-      allocations: reconciler.model.allocations(),
+      allocations: this.#forwarding.allocations(),
       drained: this.#drains.servers,
       settings: this.#settings,
     }
@@ -318,13 +344,13 @@ export async function tearDown(configuration: AgentConfiguration, log: AgentLog)
   const { settings } = await readSaved(state, log)
   for (const kind of ['nftables', 'ipvs'] as const) {
     try {
-      await tearDownOne(kind, configuration.dataplane)
-      done.push(kind)
+      if (await tearDownOne(kind, configuration.dataplane)) done.push(kind)
     } catch (error) {
       if (!isUnsupportedError(error)) throw error
     }
   }
   applySettings({}, settings, configuration.dataplane?.netns)
+  if (Object.keys(settings).length > 0) done.push('settings of connection tracking')
   await state?.remove()
   return done
 }
@@ -332,9 +358,9 @@ export async function tearDown(configuration: AgentConfiguration, log: AgentLog)
 async function tearDownOne(
   kind: 'nftables' | 'ipvs',
   { name, netns }: NonNullable<AgentConfiguration['dataplane']> = {},
-): Promise<void> {
+): Promise<boolean> {
   await using dataplane = await openDataplane({ kind, name, netns })
-  await dataplane.teardown()
+  return await dataplane.teardown()
 }
 
 function stateFileOf({ state = {} }: AgentConfiguration): StateFile | undefined {
@@ -345,7 +371,7 @@ async function readSaved(state: StateFile | undefined, log: AgentLog): Promise<S
   try {
     return (await state?.read()) ?? nothingSaved
   } catch (error) {
-    if (!(error instanceof StateError) && !isFileError(error) && !isKernelError(error)) throw error
+    if (!(error instanceof StateError) && !isSystemError(error) && !isKernelError(error)) throw error
     log.error({ file: state?.file }, `the saved state is not used: ${reasonOf(error)}`)
     return nothingSaved
   }

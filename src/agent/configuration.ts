@@ -159,7 +159,22 @@ export function readConfiguration(value: unknown): ConfigurationReading {
         problems.push({ path: name, message: `expected ${wanted}, and it is not there` })
     }
   }
-  return { configuration, problems: problems.length > 0 ? problems : judge(configuration), notes: [] }
+  return {
+    configuration,
+    problems: problems.length > 0 ? problems : judge(configuration),
+    notes: idle(configuration),
+  }
+}
+
+/** What has no effect beside the rest. */
+function idle({ edge, allocate, healthCheckNodePorts }: AgentConfiguration): FieldProblem[] {
+  if (edge === undefined) return []
+  const notes: FieldProblem[] = []
+  if (allocate !== undefined)
+    notes.push({ path: 'allocate', message: 'nothing is picked by it at the edge, but by edge.pools' })
+  if (healthCheckNodePorts?.enabled === true)
+    notes.push({ path: 'healthCheckNodePorts.enabled', message: 'at the edge none are: nodes have them' })
+  return notes
 }
 
 /** What single fields cannot tell. */

@@ -3,21 +3,23 @@
  * still read as hostile: sizes, connections and times are limited.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { chmod, mkdir, rm } from 'node:fs/promises'
+import { lstat, mkdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { parseAddress } from '../address/index.js'
 import { isValidationError, ValidationError } from '../errors/index.js'
+import { isSystemError } from '../errors/system.js'
 import { toJson } from '../json.js'
 import type { ServiceProtocol } from '../model/index.js'
 import type { Agent } from './agent.js'
-import { isFileError } from './failure.js'
 import { isObject } from './schema.js'
 
 export const defaultSocket = '/run/viaduct/control.sock'
 
 const mostBodyBytes = 64 * 1024
 const mostConnections = 64
+/** `sun_path` of unix(7), without the byte at its end. */
+const mostPathBytes = 107
 const slowestMilliseconds = 5000
 
 type Route = (agent: Agent, question: URLSearchParams, body: unknown) => unknown
@@ -44,18 +46,18 @@ const routes: Readonly<Record<string, Route>> = {
 
 export class ControlServer {
   readonly #server: Server
-  readonly #socket: string
 
-  private constructor(server: Server, socket: string) {
+  private constructor(server: Server) {
     this.#server = server
-    this.#socket = socket
   }
 
   /**
    * @param current  Asked for each request.
-   * @throws ValidationError if another process answers there; what the system says
+   * @throws ValidationError if another process answers there, or something else than a socket is; what the system says
    */
   static async listen(socket: string, current: () => Agent | undefined): Promise<ControlServer> {
+    if (Buffer.byteLength(socket) > mostPathBytes)
+      throw new ValidationError('control.socket', socket, `a path of at most ${mostPathBytes} bytes`)
     await mkdir(path.dirname(socket), { recursive: true, mode: 0o755 })
     await removeStale(socket)
     const server = createServer({ maxHeaderSize: 8 * 1024 }, (request, response) => {
@@ -66,32 +68,36 @@ export class ControlServer {
     server.headersTimeout = slowestMilliseconds
     server.keepAliveTimeout = slowestMilliseconds
     server.maxRequestsPerSocket = 1000
-    // It is nobody else's from the first moment on: what the socket may is decided when it is bound.
-    const mask = process.umask(0o177)
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject)
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      // It is nobody else's from the first moment on. The call binds it, and nothing else is made meanwhile: the mask is the process's.
+      const mask = process.umask(0o177)
+      try {
         server.listen(socket, resolve)
-      })
-    } finally {
-      process.umask(mask)
-    }
-    await chmod(socket, 0o600)
-    return new ControlServer(server, socket)
+      } finally {
+        process.umask(mask)
+      }
+    })
+    return new ControlServer(server)
   }
 
-  /** Closes it, and takes the socket away. */
-  async close(): Promise<void> {
-    await new Promise<void>((resolve) => {
+  /** Closes it, which takes the socket away. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
       this.#server.close(() => resolve())
       this.#server.closeAllConnections()
     })
-    await rm(this.#socket, { force: true })
   }
 }
 
 /** Left by a process that was killed. */
 async function removeStale(socket: string): Promise<void> {
+  const found = await lstat(socket).catch((error: unknown) => {
+    if (!isSystemError(error) || error.code !== 'ENOENT') throw error
+  })
+  if (found === undefined) return
+  if (!found.isSocket())
+    throw new ValidationError('control.socket', socket, 'a socket, or nothing: something else is there')
   const answers = await new Promise<boolean>((resolve, reject) => {
     const connection = connect(socket)
     connection.once('connect', () => {
@@ -127,7 +133,7 @@ async function answer(
       : undefined
     if (route === undefined)
       return send(response, 404, { error: `there is no ${request.method} ${url.pathname}` })
-    if (agent === undefined) return send(response, 503, { error: 'it is starting' })
+    if (agent === undefined) return send(response, 503, { error: 'it is starting, or stopping' })
     const body = request.method === 'POST' ? await bodyOf(request) : undefined
     send(response, 200, await route(agent, url.searchParams, body))
   } catch (error) {
@@ -177,9 +183,4 @@ function readQuestion(question: URLSearchParams) {
   if (from !== undefined && from !== 'node' && parseAddress(from) === undefined)
     throw new ValidationError('from', from, 'an address, or `node`')
   return { address, port, protocol: protocol as ServiceProtocol, from }
-}
-
-/** Whether nobody answers there. */
-export function isNobodyThere(error: unknown): boolean {
-  return isFileError(error) && ['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '')
 }

@@ -1,9 +1,6 @@
-/** The edge: addresses that go with the master, and services of type LoadBalancer with nodes as servers. */
-import { EdgeBalancer, PoolProvider, VirtualRouter } from '../edge/index.js'
-import type { HealthMonitor } from '../health/index.js'
+/** Addresses that go with the master. */
+import { VirtualRouter } from '../edge/index.js'
 import type { Netns } from '../net/index.js'
-import type { Reconciler } from '../reconciler/index.js'
-import type { Source } from '../sources/index.js'
 import type { AgentConfiguration } from './configuration.js'
 import type { AgentLog } from './log.js'
 
@@ -31,17 +28,4 @@ export async function startRouter(
     else log.warn({}, 'edge: another master gave way')
   })
   return router
-}
-
-/** Follows sources, which are of services and nodes. */
-export function startBalancers(
-  { pools, nodeHealthPort }: EdgeConfiguration,
-  sources: Iterable<Source>,
-  reconciler: Reconciler,
-  monitor: HealthMonitor,
-): readonly EdgeBalancer[] {
-  const provider = pools === undefined ? undefined : new PoolProvider({ pools })
-  return [...sources].map(
-    (source) => new EdgeBalancer({ source, reconciler, monitor, provider, nodeHealthPort, status: false }),
-  )
 }

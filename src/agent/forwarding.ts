@@ -1,13 +1,17 @@
 /** From manifests to the kernel: sources, reconciler, dataplane, and who has a say in servers. */
+import { statSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { type Dataplane, openDataplane } from '../dataplane/index.js'
-import { HealthCheckServer } from '../edge/index.js'
+import { EdgeBalancer, HealthCheckServer, PoolProvider } from '../edge/index.js'
 import { type Check, type HealthInput, HealthMonitor, ServiceChecks } from '../health/index.js'
-import type { Netns } from '../net/index.js'
+import { type Netns, netnsPath } from '../net/index.js'
 import type { RealServer, VirtualService } from '../model/index.js'
 import { joinShapers, Reconciler, type ServiceShaper } from '../reconciler/index.js'
+import type { Allocation } from '../model/index.js'
 import { FileSource } from '../sources/index.js'
 import type { AgentConfiguration } from './configuration.js'
 import type { Drains } from './drains.js'
+import { JoinedSource } from './joined-source.js'
 import type { AgentLog } from './log.js'
 import { RememberedSource } from './remembered-source.js'
 import type { SavedState } from './state-file.js'
@@ -25,7 +29,7 @@ export interface ForwardingOptions {
 }
 
 /** What of a configuration it is made of: others may change without it. */
-export function forwardingPart({
+function partOf({
   manifests,
   dataplane,
   node,
@@ -33,16 +37,35 @@ export function forwardingPart({
   reconcile,
   health,
   healthCheckNodePorts,
+  edge,
 }: AgentConfiguration) {
-  return { manifests, dataplane, node, allocate, reconcile, health, healthCheckNodePorts }
+  const balancer = edge && { pools: edge.pools, nodeHealthPort: edge.nodeHealthPort }
+  return { manifests, dataplane, node, allocate, reconcile, health, healthCheckNodePorts, balancer }
+}
+
+/** The same text for the same network namespace, however it is named. @throws what the file system says: it is not there */
+export function namespaceOf({ dataplane }: AgentConfiguration): string {
+  const { dev, ino } = statSync(netnsPath(dataplane?.netns))
+  return `${dev} ${ino}`
+}
+
+/** What its table is called. */
+export function nameOf({ dataplane }: AgentConfiguration): string {
+  return dataplane?.name ?? 'viaduct'
 }
 
 export class Forwarding {
+  readonly configuration: AgentConfiguration
+  /** That it works in, as `namespaceOf` has it. */
+  readonly namespace: string
   readonly dataplane: Dataplane
   readonly reconciler: Reconciler
   readonly monitor: HealthMonitor
   /** By the path that is configured. */
   readonly sources: ReadonlyMap<string, RememberedSource>
+  /** At the edge. */
+  readonly balancer: EdgeBalancer | undefined
+  readonly #provider: PoolProvider | undefined
   readonly #drains: Drains
   readonly #checks: ServiceChecks
   readonly #healthPorts: HealthCheckServer | undefined
@@ -50,6 +73,8 @@ export class Forwarding {
   readonly #events = new AbortController()
   #isStarted = false
   readonly #services = new Map<string, VirtualService>()
+  /** Health-check node ports that cannot be opened, as they were told. */
+  #closedPorts: ReadonlySet<string> = new Set()
 
   private constructor(
     dataplane: Dataplane,
@@ -65,6 +90,8 @@ export class Forwarding {
       edge,
     } = configuration
     this.dataplane = dataplane
+    this.configuration = configuration
+    this.namespace = namespaceOf(configuration)
     this.#drains = drains
     this.#log = log
     this.monitor = new HealthMonitor()
@@ -72,10 +99,7 @@ export class Forwarding {
     this.#checks = new ServiceChecks(this.monitor, (service) => checksOf(service, health.checks ?? [], netns))
     const isServing = healthCheckNodePorts.enabled !== false && edge === undefined
     this.#healthPorts = isServing
-      ? new HealthCheckServer({
-          netns: configuration.dataplane?.netns,
-          addresses: healthCheckNodePorts.addresses,
-        })
+      ? new HealthCheckServer({ netns, addresses: healthCheckNodePorts.addresses })
       : undefined
     this.reconciler = new Reconciler({
       dataplane,
@@ -92,7 +116,11 @@ export class Forwarding {
         drains,
         this.#observer(),
       ),
-      onChange: changed,
+      onChange: () => {
+        // Who has them may be gone.
+        if (this.#closedPorts.size > 0) this.#serveHealthPorts()
+        changed()
+      },
     })
     const sources = new Map<string, RememberedSource>()
     for (const folder of configuration.manifests ?? []) {
@@ -107,6 +135,19 @@ export class Forwarding {
       if (edge === undefined) void this.reconciler.follow(source)
     }
     this.sources = sources
+    if (edge === undefined) return
+    const { pools, nodeHealthPort } = edge
+    this.#provider = pools && new PoolProvider({ pools, allocations: saved.allocations })
+    this.balancer = new EdgeBalancer({
+      // Nodes may stand in one folder, and services in another.
+      source: new JoinedSource([...sources.values()]),
+      reconciler: this.reconciler,
+      monitor: this.monitor,
+      provider: this.#provider,
+      nodeHealthPort,
+      nodeChecks: { netns },
+      status: false,
+    })
   }
 
   static async open(options: ForwardingOptions): Promise<Forwarding> {
@@ -119,6 +160,21 @@ export class Forwarding {
       dataplane.close()
       throw error
     }
+  }
+
+  /** Whether it would be the same by this configuration. */
+  isFor(configuration: AgentConfiguration): boolean {
+    return isDeepStrictEqual(partOf(this.configuration), partOf(configuration))
+  }
+
+  /** What was picked for services. */
+  allocations(): Allocation[] {
+    return (this.#provider ?? this.reconciler.model).allocations()
+  }
+
+  /** What of health-check node ports cannot be done. */
+  get closedPorts(): readonly string[] {
+    return [...this.#closedPorts]
   }
 
   /** Programs what is there. */
@@ -149,6 +205,7 @@ export class Forwarding {
   /** Stops; everything goes on forwarding. */
   async close(): Promise<void> {
     this.#events.abort()
+    await this.balancer?.close()
     this.monitor.close()
     await this.reconciler.close()
     await this.#healthPorts?.close()
@@ -175,8 +232,12 @@ export class Forwarding {
     // What changes is told before it is computed.
     queueMicrotask(() => {
       void this.#healthPorts!.set(this.reconciler.model.healthChecks()).then((failures) => {
-        for (const { service, port, error } of failures)
-          this.#log.warn({ service, port, error: error.message }, 'a health-check node port cannot be opened')
+        const closed = failures.map(
+          ({ service, port, error }) =>
+            `the health-check node port ${port} of ${service} cannot be opened: ${error.message}`,
+        )
+        for (const told of closed) if (!this.#closedPorts.has(told)) this.#log.warn({}, told)
+        this.#closedPorts = new Set(closed)
       })
     })
   }

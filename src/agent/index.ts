@@ -1,6 +1,6 @@
 /** What the command runs, and asks. */
 export { Agent, tearDown } from './agent.js'
-export { type AgentConfiguration, configurationField } from './configuration.js'
+export type { AgentConfiguration } from './configuration.js'
 export { formatProblem, readConfigurationFile } from './configuration-file.js'
 export { ControlServer, defaultSocket } from './control.js'
 export { planOf } from './dry-run.js'

@@ -11,28 +11,34 @@ const names = {
 } as const
 
 /**
- * Makes them what is configured, and those that are configured no more what they were.
- * @param before  What was kept so far.
- * @returns what is to be kept now
+ * Of those that are configured, what they were before they were changed: to be known before that is done.
+ * @param before  What is known so far.
  */
-export function applySettings(
+export function settingsBefore(
   configured: AgentConfiguration['conntrack'] = {},
   before: Readonly<Record<string, string>>,
   netns: Netns | undefined,
 ): Readonly<Record<string, string>> {
-  const kept: Record<string, string> = {}
+  const found: Record<string, string> = {}
   for (const [field, name] of Object.entries(names)) {
-    const value = configured[field as keyof typeof names]
-    const was = before[name]
-    if (value === undefined) {
-      if (was !== undefined) writeSysctl(name, was, { netns })
-      continue
-    }
-    const present = was ?? readSysctl(name, { netns })
+    if (configured[field as keyof typeof names] === undefined) continue
     // A kernel without connection tracking has none of them.
-    if (present === undefined) continue
-    writeSysctl(name, String(Number(value)), { netns })
-    kept[name] = present
+    const was = before[name] ?? readSysctl(name, { netns })
+    if (was !== undefined) found[name] = was
   }
-  return kept
+  return found
+}
+
+/** Makes them what is configured, and those that are configured no more what they were. */
+export function applySettings(
+  configured: AgentConfiguration['conntrack'] = {},
+  before: Readonly<Record<string, string>>,
+  netns: Netns | undefined,
+): void {
+  for (const [field, name] of Object.entries(names)) {
+    const was = before[name]
+    if (was === undefined) continue
+    const value = configured[field as keyof typeof names]
+    writeSysctl(name, value === undefined ? was : String(Number(value)), { netns })
+  }
 }

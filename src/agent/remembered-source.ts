@@ -15,7 +15,7 @@ import type {
 
 export class RememberedSource implements Source {
   readonly #source: Source
-  /** As they are passed on. */
+  /** As they are passed on; before the first list those of before. */
   readonly #objects = new Map<string, ModelObject>()
   /** Of before, that nobody has seen since. */
   readonly #remembered = new Map<string, ModelObject>()
@@ -39,7 +39,9 @@ export class RememberedSource implements Source {
     this.#prepare = prepare
     for (const object of remembered) {
       try {
-        this.#remembered.set(keyOf(referenceOf(object)), object)
+        const key = keyOf(referenceOf(object))
+        this.#remembered.set(key, object)
+        this.#objects.set(key, object)
       } catch {
         // It has no name: it was never one of ours.
       }
@@ -49,11 +51,6 @@ export class RememberedSource implements Source {
   /** All there are, those of before, too. */
   get objects(): readonly ModelObject[] {
     return [...this.#objects.values()]
-  }
-
-  /** How many are known from before alone. */
-  get rememberedCount(): number {
-    return this.#remembered.size
   }
 
   async list(options?: SourceOptions): Promise<SourceList> {

@@ -1,7 +1,7 @@
 /** How things are, as values that are written as JSON: what `viaduct status`, `get`, `describe` and `explain` show. */
 import type { Node } from 'kubernetes-types/core/v1.js'
 import type { DnsCounts, DnsServer } from '../dns/index.js'
-import type { EdgeBalancer, EdgeBalancerProblem, VirtualRouter } from '../edge/index.js'
+import type { VirtualRouter } from '../edge/index.js'
 import type { Capabilities, ServerStatistics } from '../dataplane/index.js'
 import { ValidationError } from '../errors/index.js'
 import {
@@ -25,7 +25,6 @@ export interface ViewsOptions {
   readonly configuration: AgentConfiguration
   readonly forwarding: Forwarding
   readonly router: VirtualRouter | undefined
-  readonly balancers: readonly EdgeBalancer[]
   readonly dns: DnsServer | undefined
   readonly drains: Drains
   readonly saveError: Error | undefined
@@ -268,10 +267,9 @@ export class Views {
   }
 
   async #problems(): Promise<ProblemView[]> {
-    const { forwarding, balancers } = this.#options
-    const { sources, errors } = forwarding.reconciler.problems()
+    const { forwarding } = this.#options
+    const { sources, errors, failures, conditions } = forwarding.reconciler.problems()
     const located = await forwarding.reconciler.locatedProblems()
-    const ofEdge = balancers.flatMap((balancer) => balancer.problems())
     return [
       ...located.map(({ object, reason, message, at }) => ({
         object: formatReference(object),
@@ -281,8 +279,11 @@ export class Views {
       })),
       ...sources.filter(({ severity }) => severity === 'error').map(ofSource),
       ...errors.map(({ message }) => ({ message })),
-      ...ofEdge.map(({ object, reason, message }: EdgeBalancerProblem) => ({
-        object: formatReference(object as Parameters<typeof formatReference>[0]),
+      ...failures.map(({ key, error }) => ({ object: key, reason: 'NotProgrammed', message: error.message })),
+      ...conditions.map(({ key, reason, message }) => ({ object: key, reason, message })),
+      ...forwarding.closedPorts.map((message) => ({ reason: 'NotListening', message })),
+      ...(forwarding.balancer?.problems() ?? []).map(({ object, reason, message }) => ({
+        object: formatReference(object),
         reason,
         message,
       })),

@@ -1,5 +1,6 @@
 /** What commands have in common: how they are run, and what they say when they fail. */
 import { isBatchError, isKernelError, isUnsupportedError, isValidationError } from '../errors/index.js'
+import { isSystemError } from '../errors/system.js'
 import type { Netns } from '../net/index.js'
 import type { Transport } from '../netlink/index.js'
 import { exitUsage, UsageError } from './exit.js'
@@ -87,7 +88,9 @@ function messageOf(error: unknown): string | undefined {
     isKernelError(error) ||
     isBatchError(error) ||
     isUnsupportedError(error) ||
-    isValidationError(error)
+    isValidationError(error) ||
+    // Whoever reads no more is no failure.
+    (isSystemError(error) && error.code !== 'EPIPE')
   return isKnown ? error.message : undefined
 }
 

@@ -1,6 +1,6 @@
 /** `viaduct run` as people use it: a process of its own, a folder of manifests, real packets, and the commands that ask it. */
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { Nftables } from '../../src/nftables/index.js'
 import { until } from '../lab/support/until.js'
-import type { NetworkNamespace } from '../../src/net/index.js'
+import { type NetworkNamespace, readSysctl } from '../../src/net/index.js'
 import type { Host } from '../../src/testing/index.js'
 import { ensurePeers, peer, published, start as startProgram } from './command.js'
 import { ask, clusterAddress, serverPort, serviceNetwork } from './services-network.js'
@@ -323,6 +323,188 @@ t.test('at the edge nodes are the servers', async (t) => {
   running.process.kill('SIGTERM')
   t.equal(await running.ended, 0)
   t.strictSame(await ask(client, external[0]!), ['b'])
+})
+
+t.test('a configuration that cannot be begun leaves what ran before', async (t) => {
+  const { hosts, folder, state, socket, words, write, configure, start, asked } = await place(t)
+  const { node, client, a } = hosts
+  const address = clusterAddress.ipv4
+  const taken = 5353
+  await ensurePeers('bind9-dnsutils')
+  await node.serve((_, response) => response.end(), { port: taken })
+  const named = (): Promise<string> =>
+    peer(client.netns, ['dig', '+short', `@${node.address}`, 'web.default.svc.cluster.local'])
+  const dns = (port: number) => ({ dns: { listen: [{ address: node.address, port }] } })
+  const udpTimeout = (): string | undefined =>
+    readSysctl('net/netfilter/nf_conntrack_udp_timeout', { netns: node.netns })
+  await write(service('web', address), pod('one', a.address))
+
+  await configure(dns(taken))
+  const refused = await runCommand(node.netns, words)
+  t.match(refused, { code: 1, stderr: /EADDRINUSE/ })
+  t.equal(refused.stderr.trim().split('\n').length, 1, 'in a line')
+  await t.rejects(stat(socket), { code: 'ENOENT' })
+  await writeFile(socket, 'mine')
+  t.match(await runCommand(node.netns, words), { code: 2, stderr: /something else is there/ })
+  t.equal(await readFile(socket, 'utf8'), 'mine')
+  await rm(socket)
+
+  const untouched = udpTimeout()
+  await configure({ ...dns(53), conntrack: { udpTimeoutSeconds: 77 } })
+  let running = await start()
+  t.equal(udpTimeout(), '77')
+  running.process.kill('SIGKILL')
+  await running.ended
+  await configure(dns(53))
+  running = await start()
+  t.equal(udpTimeout(), untouched, 'what it was is known, however soon it was killed')
+
+  const reload = async (more: object, told: string): Promise<void> => {
+    await configure(more)
+    const before = running.stderr.length
+    running.process.kill('SIGHUP')
+    await running.until(({ stderr }) => stderr.slice(before).includes(`"msg":"${told}`))
+  }
+  await reload({ ...dns(taken), node: { name: 'other' } }, 'not reloaded')
+  t.equal((await named()).trim(), address, 'names are answered still')
+  t.strictSame(await ask(client, address), ['a'])
+  t.match(await asked('status'), { code: 0 })
+  await reload({ ...dns(53), dataplane: { name: 'viaduct', statistics: true } }, 'reloaded')
+  t.strictSame(await ask(client, address), ['a'], 'the same table by its name')
+  await reload({ ...dns(53), dataplane: { name: 'another' } }, 'reloaded')
+  t.strictSame(await ask(client, address), ['a'], 'another table')
+  await using nftables = await Nftables.open({ netns: node.netns })
+  t.strictSame(
+    (await nftables.tables()).map(({ name }) => name),
+    ['another'],
+  )
+
+  await reload({ ...dns(53), dataplane: { name: 'another' }, log: { level: 'debug' } }, 'reloaded')
+  await configure({ ...dns(53), dataplane: { name: 'another' }, log: { level: 'warn' } })
+  running.process.kill('SIGHUP')
+  await until('it says less', async () => {
+    const { length } = running.stderr
+    await asked('drain', '192.0.2.200')
+    return running.stderr.length === length
+  })
+
+  const teardown = (): Promise<{ code: number | null; stdout: string; stderr: string }> =>
+    runCommand(node.netns, [...words, '--teardown'])
+  t.match(await teardown(), { code: 2, stderr: /no other process answers/ }, 'not under somebody who runs')
+  t.strictSame(await ask(client, address), ['a'])
+  running.process.kill('SIGTERM')
+  t.equal(await running.ended, 0)
+  t.match(await teardown(), { code: 0, stdout: 'removed: nftables\n' })
+  t.match(await teardown(), { code: 0, stdout: 'removed: nothing\n' })
+  await t.rejects(stat(state), { code: 'ENOENT' })
+  t.strictSame(await readdir(path.join(folder, 'run')), [])
+})
+
+t.test(
+  'a health-check node port that cannot be opened is told once, and opened when it can be',
+  async (t) => {
+    const { hosts, write, configure, start, asked } = await place(t)
+    const { node, client, a, b } = hosts
+    const port = 32_100
+    const late = '192.0.2.77'
+    await configure({ healthCheckNodePorts: { addresses: [late] } })
+    const web = service('web', clusterAddress.ipv4, {
+      type: 'LoadBalancer',
+      externalTrafficPolicy: 'Local',
+      healthCheckNodePort: port,
+    })
+    await write(web, pod('one', a.address))
+    const running = await start()
+    await says(running, 'cannot be opened')
+    await write(web, pod('one', b.address))
+    await until('it is followed', async () => (await ask(client, clusterAddress.ipv4)).join() === 'b')
+    t.match(await asked('status'), {
+      code: 1,
+      stdout: /NotListening: .*32100 of default\/web.*EADDRNOTAVAIL/,
+    })
+    t.equal(running.stderr.split('cannot be opened').length, 2, 'once')
+    await node.rtnetlink.addresses.add({ address: `${late}/32`, device: 'lo' })
+    await write(web, pod('one', a.address), pod('two', b.address))
+    const url = `http://${late}:${port}/`
+    await until('it answers', async () => {
+      const answer = await client.fetch(url, { headers: { connection: 'close' } }).catch(() => undefined)
+      return answer !== undefined && answer.text().includes('"localEndpoints":2')
+    })
+    t.match(await asked('status'), { code: 0 })
+    running.process.kill('SIGTERM')
+    t.equal(await running.ended, 0)
+  },
+)
+
+t.test('nodes in one folder and services in another meet, and addresses stay over a restart', async (t) => {
+  const { hosts, folder, socket, state, words, write, configure, start, asked } = await place(t)
+  const { client, node, a } = hosts
+  const nodes = path.join(folder, 'nodes.yaml')
+  const well = await a.serve((_, response) => response.end('ok'), { port: 10_256 })
+  t.teardown(() => well.close())
+  const one = {
+    kind: 'Node',
+    apiVersion: 'v1',
+    metadata: { name: 'one' },
+    spec: {},
+    status: {
+      conditions: [{ type: 'Ready', status: 'True' }],
+      addresses: [{ type: 'InternalIP', address: a.address }],
+    },
+  }
+  await writeFile(nodes, JSON.stringify(one))
+  const balanced = (name: string, more: object = {}): object =>
+    service(name, '10.96.0.1', {
+      type: 'LoadBalancer',
+      ports: [{ port: 80, targetPort: 80, nodePort: serverPort }],
+      ...more,
+    })
+  const edge = { pools: { public: ['172.30.1.0/28'] }, nodeHealthPort: 10_256 }
+  await configure({ node: {}, manifests: [nodes], edge, allocate: { nodePorts: '30000-30010' } })
+  await write(balanced('first'), balanced('web'))
+  const running = await start()
+  t.match(running.stderr, /config\.yaml:1:\d+: allocate: nothing is picked by it at the edge/)
+  const external = async (): Promise<Record<string, string>> => {
+    const { stdout } = await asked('get', 'services', '--json')
+    const views = stdout.trim().split('\n')
+    return Object.fromEntries(
+      views.map((line) => {
+        const { name, external } = JSON.parse(line) as { name: string; external: string[] }
+        return [name, external[0]!]
+      }),
+    )
+  }
+  const before = (await external())['web']!
+  t.strictSame(await ask(client, before), ['a'], 'whose health was asked in the namespace')
+  await until('it is saved', async () => (await readFile(state, 'utf8').catch(() => '')).includes(before))
+  running.process.kill('SIGKILL')
+  await running.ended
+  await write(balanced('web'))
+  const again = await start()
+  await until('the first one has gone', async () => Object.keys(await external()).length === 1)
+  t.equal((await external())['web'], before)
+  again.process.kill('SIGTERM')
+  t.equal(await again.ended, 0)
+
+  // A node that does not answer is waited for, and meanwhile it starts.
+  well.close()
+  const silent = await a.serve(() => undefined, { port: 10_256 })
+  await write(balanced('web'), { ...one, metadata: { name: 'silent' } })
+  const starting = startCommand(node.netns, words)
+  t.teardown(() => starting.process.kill('SIGKILL'))
+  await until('it starts', () => stat(socket).catch(() => undefined))
+  t.match(await asked('status'), { code: 1, stderr: /it is starting/ })
+  starting.process.kill('SIGHUP')
+  await says(starting, '"msg":"reloaded"')
+  starting.process.kill('SIGTERM')
+  t.equal(await starting.ended, 0)
+  const ended = startCommand(node.netns, words)
+  t.teardown(() => ended.process.kill('SIGKILL'))
+  await until('it starts', () => stat(socket).catch(() => undefined))
+  ended.process.kill('SIGTERM')
+  t.equal(await ended.ended, 0)
+  t.notMatch(ended.stderr, '"msg":"running"', 'a start that is ended is none')
+  silent.close()
 })
 
 t.test('whatever is sent to the control socket, it goes on answering', async (t) => {

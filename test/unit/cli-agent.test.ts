@@ -6,6 +6,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { agentCommands, run } from '../../src/cli/agent/index.js'
+import { endpointsText } from '../../src/cli/agent/text.js'
 import { runViaduct } from '../../src/cli/viaduct.js'
 import { streamsTo } from './support/outcome.js'
 
@@ -31,12 +32,21 @@ t.test('arguments that cannot be meant', async (t) => {
     [['drain'], 2, /ADDRESS or ADDRESS:PORT/],
     [['explain', '10.0.0.1'], 2, /ADDRESS:PORT/],
     [['status', '--socket', '/nowhere/s'], 3, /nobody answers at \/nowhere\/s/],
+    [['run', '-f', 'x', '--socket', '/dev/null/x/s'], 1, /^viaduct: ENOTDIR/],
+    [['run', '-f', 'x', '--socket', `/tmp/${'s'.repeat(120)}`], 2, /at most 107 bytes/],
     [['completion', 'csh'], 2, /bash, zsh, fish/],
   ] as const) {
     const { code: is, stderr } = await said(words)
     t.equal(is, code, words.join(' '))
     t.match(stderr, message)
   }
+})
+
+t.test('tables of any length', (t) => {
+  const one = { service: 'default/web', address: '10.0.0.1', port: 80, weight: 1, state: 'in' } as const
+  const rows = Array.from({ length: 200_000 }, () => one)
+  t.equal(endpointsText(rows).split('\n').length, rows.length + 2)
+  t.end()
 })
 
 t.test('help names every command and every option', async (t) => {

@@ -40,7 +40,7 @@ export function ask<T>({ socket, method = 'GET', path, body }: Asking): Promise<
           if (length > mostBytes) response.destroy(new Error('the answer is too long'))
           else pieces.push(piece)
         })
-        response.on('error', reject)
+        response.on('error', (error) => reject(failureOf(error, socket)))
         response.on('end', () => {
           const answer = answerOf<T>(response.statusCode ?? 0, Buffer.concat(pieces).toString())
           if (answer instanceof UsageError) reject(answer)

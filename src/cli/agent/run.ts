@@ -1,4 +1,5 @@
 /** `viaduct run`: reads its configuration, runs until it is told to end, and reads it again when it is told to. */
+import { once } from 'node:events'
 import {
   Agent,
   type AgentConfiguration,
@@ -15,14 +16,24 @@ import { type Invocation, usage } from '../command.js'
 import { exitUsage, UsageError } from '../exit.js'
 import { type Streams, write } from '../streams.js'
 
+const ends = ['SIGTERM', 'SIGINT'] as const
+
 export async function runAgent(invocation: Invocation): Promise<void> {
   const { streams, options, words, isJson } = invocation
   if (words.length > 0) throw usage(`${words[0]!} is one word too many: manifests are given by -f`)
   const read = (): Promise<AgentConfiguration> => configurationOf(invocation)
   const configuration = await read()
   const log = await loggerOf(configuration, streams)
+  const socket =
+    configuration.control?.enabled === false
+      ? undefined
+      : (options.get('socket') ?? configuration.control?.socket ?? defaultSocket)
   if (options.has('teardown')) {
-    const done = await tearDown(configuration, log)
+    const done = await alone(
+      socket,
+      () => undefined,
+      () => tearDown(configuration, log),
+    )
     await write(
       streams.stdout,
       isJson ? `${toJson({ removed: done })}\n` : `removed: ${done.join(', ') || 'nothing'}\n`,
@@ -43,47 +54,78 @@ export async function runAgent(invocation: Invocation): Promise<void> {
     )
     return
   }
-  await serve(invocation, configuration, read, log)
+  await serve(invocation, configuration, socket, read, log)
 }
 
 async function serve(
-  { options, signal }: Invocation,
+  { signal }: Invocation,
   configuration: AgentConfiguration,
+  socket: string | undefined,
   read: () => Promise<AgentConfiguration>,
-  log: AgentLog,
+  log: AdjustableLog,
 ): Promise<void> {
-  const ended = new Promise<string>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
-    signal?.addEventListener('abort', () => resolve('it was told to'), { once: true })
-    if (signal?.aborted === true) resolve('it was told to')
-  })
+  const stopping = new AbortController()
+  const stop = (why: unknown): void => stopping.abort(why)
+  const stopped = (): void => stop('it was told to')
+  signal?.addEventListener('abort', stopped, { once: true })
+  if (signal?.aborted === true) stopped()
   let agent: Agent | undefined
-  // Before everything else: of two that run here, the second does nothing.
-  const control =
-    configuration.control?.enabled === false
-      ? undefined
-      : await ControlServer.listen(
-          options.get('socket') ?? configuration.control?.socket ?? defaultSocket,
-          () => agent,
-        )
+  // Once it runs, and one after the other: the last word counts.
+  let begun = (): void => undefined
+  let turn: Promise<unknown> = new Promise<void>((resolve) => (begun = resolve))
   const reload = (): void => {
-    void read()
-      .then((again) => agent?.reload(again))
+    turn = turn
+      .then(async () => {
+        const again = await read()
+        await agent?.reload(again)
+        log.setLevel(again)
+      })
       .catch((error: unknown) => {
         const message = error instanceof Error ? error.message : String(error)
         log.error({ error: message }, 'not reloaded: what ran before goes on')
       })
   }
+  // Whoever is told twice ends in order all the same.
+  for (const name of ends) process.on(name, stop)
   process.on('SIGHUP', reload)
   try {
-    agent = await Agent.start({ configuration, log })
-    log.info({ pid: process.pid }, 'running')
-    const why = await ended
-    log.info({ why }, 'stopping: what is programmed goes on forwarding')
+    await alone(
+      socket,
+      () => agent,
+      async () => {
+        const started = await Agent.start({ configuration, log, signal: stopping.signal })
+        try {
+          agent = started
+          begun()
+          log.info({ pid: process.pid }, 'running')
+          if (!stopping.signal.aborted) await once(stopping.signal, 'abort')
+          log.info({ why: String(stopping.signal.reason) }, 'stopping: what is programmed goes on forwarding')
+        } finally {
+          agent = undefined
+          await started.close()
+        }
+      },
+    )
+  } catch (error) {
+    if (!stopping.signal.aborted || error !== stopping.signal.reason) throw error
   } finally {
     process.off('SIGHUP', reload)
+    for (const name of ends) process.off(name, stop)
+    signal?.removeEventListener('abort', stopped)
+  }
+}
+
+/** Does it while the control socket is held: of two that work here, the second does nothing. */
+async function alone<T>(
+  socket: string | undefined,
+  current: () => Agent | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const control = socket === undefined ? undefined : await ControlServer.listen(socket, current)
+  try {
+    return await work()
+  } finally {
     await control?.close()
-    await agent?.close()
   }
 }
 
@@ -122,10 +164,15 @@ async function configurationOf({ options, lists, netns, streams }: Invocation): 
   }
 }
 
+interface AdjustableLog extends AgentLog {
+  readonly setLevel: (configuration: AgentConfiguration) => void
+}
+
 /** Quiet unless it is told otherwise: what is wrong, and nothing else. */
-async function loggerOf({ log }: AgentConfiguration, streams: Streams): Promise<AgentLog> {
+async function loggerOf(configuration: AgentConfiguration, streams: Streams): Promise<AdjustableLog> {
   const { default: pino } = await import('pino')
-  const level = log?.level ?? 'warn'
+  const levelOf = ({ log }: AgentConfiguration): string => log?.level ?? 'warn'
+  const level = levelOf(configuration)
   const { isoTime: timestamp } = pino.stdTimeFunctions
   const logger = pino(
     { level, base: null, timestamp, formatters: { level: (label) => ({ level: label }) } },
@@ -136,6 +183,7 @@ async function loggerOf({ log }: AgentConfiguration, streams: Streams): Promise<
     },
   )
   return {
+    setLevel: (again) => (logger.level = levelOf(again)),
     debug: (fields, message) => logger.debug(fields, message),
     info: (fields, message) => logger.info(fields, message),
     warn: (fields, message) => logger.warn(fields, message),

@@ -126,7 +126,9 @@ function fields(lines: readonly (readonly [string, string])[]): string {
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]!.length)))
+  const widths = head.map((name, column) =>
+    rows.reduce((width, row) => Math.max(width, row[column]!.length), name.length),
+  )
   return [head, ...rows]
     .map(
       (row) =>
