@@ -128,7 +128,7 @@ export class Forwarding {
         new FileSource(folder),
         saved.objects.get(folder) ?? [],
         objectsChanged,
-        () => isPortTaken.refresh(),
+        (object) => isPortTaken.refreshFor(object),
       )
       sources.set(folder, source)
       // At the edge services have the nodes as servers: the balancer follows them.

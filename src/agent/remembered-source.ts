@@ -22,17 +22,17 @@ export class RememberedSource implements Source {
   /** Where something cannot be read. */
   #broken = new Set<string>()
   readonly #changed: () => void
-  readonly #prepare: () => Promise<void>
+  readonly #prepare: (object: ModelObject) => Promise<void>
 
   /**
    * @param changed  Called when `objects` are others.
-   * @param prepare  Waited for before a Service is passed on.
+   * @param prepare  Waited for before an object is passed on.
    */
   constructor(
     source: Source,
     remembered: Iterable<ModelObject>,
     changed: () => void = () => undefined,
-    prepare: () => Promise<void> = () => Promise.resolve(),
+    prepare: (object: ModelObject) => Promise<void> = () => Promise.resolve(),
   ) {
     this.#source = source
     this.#changed = changed
@@ -46,6 +46,8 @@ export class RememberedSource implements Source {
         // It has no name: it was never one of ours.
       }
     }
+    // What is saved before the source has answered holds them still.
+    for (const [key, object] of this.#remembered) this.#objects.set(key, object)
   }
 
   /** All there are, those of before, too. */
@@ -70,7 +72,7 @@ export class RememberedSource implements Source {
 
   async *watch(revision: string, options?: SourceOptions): AsyncIterableIterator<SourceEvent> {
     for await (const event of this.#source.watch(revision, options)) {
-      if (event.event === 'upserted' && referenceOf(event.object).kind === 'Service') await this.#prepare()
+      if (event.event === 'upserted') await this.#prepare(event.object)
       yield event
       if (event.event === 'upserted') {
         const key = keyOf(referenceOf(event.object))

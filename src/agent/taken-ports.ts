@@ -1,13 +1,19 @@
 /** Who listens on ports of this host, so that no service is given a node port that a process has. */
 import type { Netns } from '../net/index.js'
-import type { ServiceProtocol } from '../model/index.js'
+import type { ModelObject, ServiceProtocol } from '../model/index.js'
 import { isKernelError, isUnsupportedError } from '../errors/index.js'
 import { Sockdiag } from '../sockdiag/index.js'
+import { isObject } from './schema.js'
+
+/** All processes are looked at for it: in a burst of changes that is done now and then. */
+const freshMilliseconds = 100
 
 export class TakenPorts {
   readonly #netns: Netns | undefined
   #holders = new Map<string, string>()
   #reading: Promise<void> | undefined
+  /** Of `performance.now()`. */
+  #readAt = -Infinity
 
   private constructor(netns: Netns | undefined) {
     this.#netns = netns
@@ -15,7 +21,7 @@ export class TakenPorts {
 
   static async open(netns: Netns | undefined): Promise<TakenPorts> {
     const taken = new TakenPorts(netns)
-    await taken.refresh()
+    await taken.#refresh()
     return taken
   }
 
@@ -23,9 +29,17 @@ export class TakenPorts {
   readonly holder = (port: number, protocol: ServiceProtocol): string | undefined =>
     this.#holders.get(`${port}/${protocol}`)
 
-  /** Looks again. Where the kernel does not tell nobody is known. */
-  refresh(): Promise<void> {
-    this.#reading ??= this.#read().finally(() => (this.#reading = undefined))
+  /** Looks again, if the object may ask for node ports. Where the kernel does not tell nobody is known. */
+  async refreshFor(object: ModelObject): Promise<void> {
+    if (mayAskForNodePorts(object)) await this.#refresh()
+  }
+
+  #refresh(): Promise<void> {
+    if (performance.now() - this.#readAt < freshMilliseconds) return Promise.resolve()
+    this.#reading ??= this.#read().finally(() => {
+      this.#readAt = performance.now()
+      this.#reading = undefined
+    })
     return this.#reading
   }
 
@@ -52,4 +66,14 @@ export class TakenPorts {
       if (!isKernelError(error) && !isUnsupportedError(error)) throw error
     }
   }
+}
+
+/** What is read here may have any shape: the model looks at it in earnest. */
+function mayAskForNodePorts(object: ModelObject): boolean {
+  if (!('kind' in object)) {
+    const ports: unknown = object.ports
+    return Array.isArray(ports) && ports.some((port: unknown) => isObject(port) && 'nodePort' in port)
+  }
+  if (object.kind !== 'Service') return false
+  return object.spec?.type === 'NodePort' || object.spec?.type === 'LoadBalancer'
 }

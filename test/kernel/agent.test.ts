@@ -1,56 +1,18 @@
 /** `viaduct run` as people use it: a process of its own, a folder of manifests, real packets, and the commands that ask it. */
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Nftables } from '../../src/nftables/index.js'
 import { until } from '../lab/support/until.js'
-import { type NetworkNamespace, readSysctl } from '../../src/net/index.js'
+import { readSysctl } from '../../src/net/index.js'
 import type { Host } from '../../src/testing/index.js'
-import { ensurePeers, peer, published, start as startProgram } from './command.js'
-import { ask, clusterAddress, serverPort, serviceNetwork } from './services-network.js'
-
-const service = (name: string, address: string, more: object = {}): object => ({
-  kind: 'Service',
-  apiVersion: 'v1',
-  metadata: { name },
-  spec: {
-    clusterIP: address,
-    selector: { app: 'web' },
-    ports: [{ port: 80, targetPort: serverPort }],
-    ...more,
-  },
-})
-const pod = (name: string, address: string): object => ({
-  kind: 'Pod',
-  apiVersion: 'v1',
-  metadata: { name, labels: { app: 'web' } },
-  spec: { nodeName: 'node' },
-  status: {
-    phase: 'Running',
-    podIP: address,
-    podIPs: [{ ip: address }],
-    conditions: [{ type: 'Ready', status: 'True' }],
-  },
-})
-
-type Started = ReturnType<typeof startProgram>
-
-const startCommand = (netns: NetworkNamespace, words: readonly string[]): Started =>
-  startProgram(process.execPath, [...published(netns), ...words])
-
-async function runCommand(netns: NetworkNamespace, words: readonly string[]) {
-  const started = startCommand(netns, words)
-  const code = await started.ended
-  return { code, stdout: started.lines.map((line) => `${line}\n`).join(''), stderr: started.stderr }
-}
-
-const says = (running: Started, text: string): Promise<void> =>
-  running.until(({ stderr }) => stderr.includes(text))
+import { ensurePeers, peer } from './command.js'
+import { ask, clusterAddress, serverPort } from './services-network.js'
+import { place, pod, runCommand, says, service, startCommand } from './support/running.js'
 
 /** Nobody answers at all, which takes longer to be told than a refusal. */
 async function isServed(client: Host, address = clusterAddress.ipv4): Promise<boolean> {
@@ -58,45 +20,6 @@ async function isServed(client: Host, address = clusterAddress.ipv4): Promise<bo
   const connection = await client.connect({ address, port: 80, signal }).catch(() => undefined)
   connection?.destroy()
   return connection !== undefined
-}
-
-/** A node with a folder of manifests; nothing runs yet. */
-async function place(t: Test) {
-  const { hosts } = await serviceNetwork(t)
-  const folder = await mkdtemp(path.join(tmpdir(), 'viaduct-run-'))
-  t.teardown(() => rm(folder, { recursive: true }))
-  const manifests = path.join(folder, 'manifests.yaml')
-  const config = path.join(folder, 'config.yaml')
-  const socket = path.join(folder, 'run', 'control.sock')
-  const state = path.join(folder, 'state')
-  const write = async (...objects: object[]): Promise<void> => {
-    // As editors do it: whoever reads sees the old one or the new one.
-    await writeFile(`${manifests}.new`, objects.map((one) => JSON.stringify(one)).join('\n---\n'))
-    await rename(`${manifests}.new`, manifests)
-  }
-  const configure = (more: object = {}): Promise<void> =>
-    writeFile(
-      config,
-      JSON.stringify({
-        apiVersion: 'viaduct/v1',
-        kind: 'Configuration',
-        node: { name: 'node', serviceRanges: ['172.30.0.0/16'] },
-        state: { file: state },
-        control: { socket },
-        log: { level: 'info' },
-        ...more,
-      }),
-    )
-  await configure()
-  const words = ['run', '-f', manifests, '--config', config]
-  const start = async (): Promise<Started> => {
-    const running = startCommand(hosts.node.netns, words)
-    t.teardown(() => running.process.kill('SIGKILL'))
-    await says(running, '"msg":"running"')
-    return running
-  }
-  const asked = (...more: string[]) => runCommand(hosts.node.netns, [...more, '--socket', socket])
-  return { hosts, folder, manifests, config, socket, state, words, write, configure, start, asked }
 }
 
 t.test('a folder becomes packets, is followed, and outlives the process', async (t) => {
