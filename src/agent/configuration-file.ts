@@ -19,6 +19,8 @@ export interface ConfigurationFile {
 }
 
 const mostBytes = 1 << 20
+/** Of each severity: nobody reads more, and finding the line of each takes its time. */
+const mostProblems = 100
 
 /**
  * Reads a file of one document, of either kind.
@@ -61,7 +63,9 @@ export async function readConfigurationFile(file: string): Promise<Configuration
       message,
     })
   }
-  return { configuration, problems: [...problems.map(placed('error')), ...notes.map(placed('note'))] }
+  const first = (severity: SourceProblem['severity'], found: readonly FieldProblem[]): SourceProblem[] =>
+    found.slice(0, mostProblems).map(placed(severity))
+  return { configuration, problems: [...first('error', problems), ...first('note', notes)] }
 }
 
 function interpret(value: unknown): ConfigurationReading {

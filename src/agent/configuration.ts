@@ -1,27 +1,28 @@
 /** What `viaduct run` is configured by. Pure: every field, and what it takes. */
 import { parseAddress, parsePrefix } from '../address/index.js'
-import { ValidationError } from '../errors/index.js'
-import { CheckResources, startOf } from '../health/checks/index.js'
-import type { Check, HealthRules } from '../health/index.js'
-import type { Netns } from '../net/index.js'
-import { rulesOf } from '../health/rules.js'
+import { settingsOf } from '../dataplane/ruleset/settings.js'
+import { readUpstream } from '../dns/upstreams.js'
+import { isValidationError } from '../errors/index.js'
+import { Allocator } from '../model/allocator.js'
+import { checkField, rulesField } from './check-field.js'
 import {
+  address,
   type FieldProblem,
   flag,
   integer,
   isObject,
-  judged,
   list,
   map,
+  namespace,
   object,
   oneOf,
+  refuse,
   text,
   type ValueOf,
 } from './schema.js'
 
 export const configurationKind = { apiVersion: 'viaduct/v1', kind: 'Configuration' } as const
 
-const address = text('an IPv4 or IPv6 address', (value) => parseAddress(value) !== undefined)
 const prefix = text('a prefix such as 10.0.0.0/8', (value) => parsePrefix(value) !== undefined)
 const prefixOrAddress = text(
   'an address or a prefix',
@@ -34,44 +35,16 @@ const namePattern = text('namespace/name, in which * stands for any letters', (v
   /^[a-z0-9.*-]+\/[a-z0-9.*-]+$/.test(value),
 )
 
-/** Health says what is wrong with a check: nothing is asked yet. What is a function cannot be written in a file. */
-function checkOf(value: unknown): Check {
-  if (!isObject(value) || value['kind'] === 'own') {
-    throw new ValidationError(
-      'kind',
-      isObject(value) ? value['kind'] : value,
-      'a kind of check: tcp, http, http2, …',
-    )
-  }
-  const check = value as unknown as Check
-  startOf(check, { address: '192.0.2.1', port: 1, weight: 1 }, new CheckResources())
-  return check
-}
-
-function namespaceOf(value: unknown): Netns {
-  if (typeof value !== 'string' || value === '')
-    throw new ValidationError('', value, 'the name of a network namespace, or its file')
-  return value.includes('/') ? { path: value } : value
-}
-
-function checkedRules(value: unknown): HealthRules {
-  if (!isObject(value)) throw new ValidationError('', value, 'an object')
-  rulesOf(value)
-  return value
-}
-
 export const configurationField = object({
   apiVersion: oneOf(configurationKind.apiVersion),
   kind: oneOf(configurationKind.kind),
   manifests: list(path),
   dataplane: object({
     kind: oneOf('auto', 'nftables', 'ipvs'),
-    name: text('the name of a table: letters, digits, - and _', (value) =>
-      /^[A-Za-z][\w-]{0,14}$/.test(value),
-    ),
+    name: text('the name of a table'),
     statistics: flag,
     masqueradeBit: integer(1, 2 ** 31),
-    netns: judged('the name of a network namespace, or its file', namespaceOf),
+    netns: namespace,
     scheduler: text('the name of a scheduler, as wrr', (value) => /^[\w-]{1,15}$/.test(value)),
   }),
   node: object({
@@ -97,8 +70,8 @@ export const configurationField = object({
       object({
         services: list(namePattern),
         protocol: oneOf('tcp', 'udp', 'sctp'),
-        check: judged('a check: its kind and what that takes', checkOf, 'check'),
-        rules: judged('rules of health', checkedRules),
+        check: checkField,
+        rules: rulesField,
       }),
     ),
   }),
@@ -155,7 +128,7 @@ export function readConfiguration(value: unknown): ConfigurationReading {
   const configuration = configurationField.read(value ?? {}, '', problems) ?? {}
   if (isObject(value)) {
     for (const [name, wanted] of Object.entries(configurationKind)) {
-      if (value[name] === undefined)
+      if (value[name] === undefined || value[name] === null)
         problems.push({ path: name, message: `expected ${wanted}, and it is not there` })
     }
   }
@@ -177,9 +150,35 @@ function idle({ edge, allocate, healthCheckNodePorts }: AgentConfiguration): Fie
   return notes
 }
 
-/** What single fields cannot tell. */
-function judge({ edge, health }: AgentConfiguration): FieldProblem[] {
+/** What single fields cannot tell, and what those know who are given it. */
+function judge(configuration: AgentConfiguration): FieldProblem[] {
+  const { dataplane = {}, node, allocate = {}, edge, health, dns } = configuration
   const problems: FieldProblem[] = []
+  const judgedBy = (read: () => unknown, pathOf: (path: string) => string): void => {
+    try {
+      read()
+    } catch (error) {
+      if (!isValidationError(error)) throw error
+      refuse(problems, pathOf(error.path), error.value, error.expected)
+    }
+  }
+  const { name, masqueradeBit } = dataplane
+  judgedBy(
+    () => settingsOf({ name, masqueradeBit, node }, []),
+    (at) => (at.startsWith('node.') ? at : at in dataplane ? `dataplane.${at}` : `node.${at}`),
+  )
+  judgedBy(
+    () => new Allocator(allocate),
+    (at) => at,
+  )
+  judgedBy(
+    () => new Allocator({ pools: edge?.pools }),
+    (at) => at.replace('allocate', 'edge'),
+  )
+  judgedBy(
+    () => dns?.upstreams?.map(readUpstream),
+    (at) => `dns.${at}`,
+  )
   if (edge !== undefined && (edge.addresses?.length ?? 0) > 0 && edge.device === undefined)
     problems.push({
       path: 'edge.device',

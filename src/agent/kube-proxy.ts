@@ -1,11 +1,28 @@
 /** What of kube-proxy's own configuration holds here, and what does not. Pure. */
-import type { AgentConfiguration, ConfigurationReading } from './configuration.js'
+import {
+  type AgentConfiguration,
+  configurationKind,
+  type ConfigurationReading,
+  readConfiguration,
+} from './configuration.js'
 import { type FieldProblem, isObject, refuse } from './schema.js'
 
 export const kubeProxyKind = {
   apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
   kind: 'KubeProxyConfiguration',
 } as const
+
+/** Where it says what is configured here. */
+const fieldOf: Readonly<Record<string, string>> = {
+  'dataplane.scheduler': 'ipvs.scheduler',
+  'node.name': 'hostnameOverride',
+  'node.clusterRanges': 'clusterCIDR',
+  'node.nodePortAddresses': 'nodePortAddresses',
+  'conntrack.tcpEstablishedTimeoutSeconds': 'conntrack.tcpEstablishedTimeout',
+  'conntrack.tcpCloseWaitTimeoutSeconds': 'conntrack.tcpCloseWaitTimeout',
+  'conntrack.udpTimeoutSeconds': 'conntrack.udpTimeout',
+  'conntrack.udpStreamTimeoutSeconds': 'conntrack.udpStreamTimeout',
+}
 
 type Loose = Readonly<Record<string, unknown>>
 
@@ -50,6 +67,7 @@ const why: Readonly<Record<string, string>> = {
 export function readKubeProxyConfiguration(value: Loose): ConfigurationReading {
   const reader = new Reader(value)
   const configuration = reader.configuration()
+  if (reader.problems.length === 0) reader.judge(configuration)
   return { configuration, problems: reader.problems, notes: reader.notes }
 }
 
@@ -60,6 +78,18 @@ class Reader {
 
   constructor(value: Loose) {
     this.#value = value
+  }
+
+  /** What it says has to hold as if it had been written here. */
+  judge(configuration: AgentConfiguration): void {
+    const own = configuration.dataplane?.kind === 'auto' ? 'iptables' : configuration.dataplane?.kind
+    const written: Readonly<Record<string, string>> = {
+      ...fieldOf,
+      'reconcile.coalesceMilliseconds': `${own}.minSyncPeriod`,
+      'reconcile.repairIntervalMilliseconds': `${own}.syncPeriod`,
+    }
+    for (const { path, message } of readConfiguration({ ...configurationKind, ...configuration }).problems)
+      this.problems.push({ path: written[path.replace(/\[\d+\]$/, '')] ?? path, message })
   }
 
   configuration(): AgentConfiguration {
@@ -122,7 +152,7 @@ class Reader {
     }
   }
 
-  #note(path: string, reason = why[path]): void {
+  #note(path: string, reason = Object.hasOwn(why, path) ? why[path] : undefined): void {
     this.notes.push({ path, message: `not taken over${reason === undefined ? '' : `: ${reason}`}` })
   }
 
@@ -183,12 +213,14 @@ const units: Readonly<Record<string, number>> = {
 /** As Go writes durations: `1h30m`, `0s`, `250ms`. */
 export function millisecondsOf(text: string): number | undefined {
   if (text === '0') return 0
-  let total = 0
-  const rest = text.replace(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g, (_, number: string, unit: string) => {
-    total += Number(number) * units[unit]!
-    return ''
-  })
-  return rest === '' && text !== '' ? total : undefined
+  // Each part begins where the last one ended, and is short: no text takes long.
+  const part = /(\d{1,15}(?:\.\d{1,15})?)(ns|us|µs|ms|s|m|h)/y
+  let [total, end] = [0, 0]
+  for (let match = part.exec(text); match !== null; match = part.exec(text)) {
+    total += Number(match[1]) * units[match[2]!]!
+    end = part.lastIndex
+  }
+  return end === text.length && end > 0 ? total : undefined
 }
 
 function nonEmpty(value: string | undefined): string | undefined {

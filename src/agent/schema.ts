@@ -2,7 +2,9 @@
  * What a configuration may hold, as values: each field knows what it takes. Whatever is wrong is told at once, with its path; a
  * name that is unknown is an error, for what nobody reads has no effect. Pure.
  */
+import { parseAddress } from '../address/index.js'
 import { isValidationError } from '../errors/index.js'
+import type { Netns } from '../net/index.js'
 
 /** Something that is not as it should be. */
 export interface FieldProblem {
@@ -40,7 +42,8 @@ export function object<F extends Fields>(
         const field = Object.hasOwn(fields, name) ? fields[name] : undefined
         if (field === undefined) problems.push({ path: join(path, name), message: unknownName(name, fields) })
         // As if it were left out: that is how people comment on what they do not set.
-        else if (held !== null) read[name] = field.read(held, join(path, name), problems)
+        else if (held !== null && held !== undefined)
+          read[name] = field.read(held, join(path, name), problems)
       }
       return read as { readonly [K in keyof F]?: ValueOf<F[K]> }
     },
@@ -102,6 +105,13 @@ export function oneOf<const T extends string>(...values: readonly T[]): Field<T>
   return simple(values.join(', '), (value) => values.find((one) => one === value))
 }
 
+export const address = text('an IPv4 or IPv6 address', (value) => parseAddress(value) !== undefined)
+
+export const namespace: Field<Netns> = simple('the name of a network namespace, or its file', (value) => {
+  if (typeof value !== 'string' || value === '') return undefined
+  return value.includes('/') ? { path: value } : value
+})
+
 /** Something that another part of the library reads: what it throws is told at the path, `root` being what it calls the whole. */
 export function judged<T>(expected: string, judge: (value: unknown) => T, root = ''): Field<T> {
   return {
@@ -120,7 +130,7 @@ export function judged<T>(expected: string, judge: (value: unknown) => T, root =
   }
 }
 
-function simple<T>(expected: string, take: (value: unknown) => T | undefined): Field<T> {
+export function simple<T>(expected: string, take: (value: unknown) => T | undefined): Field<T> {
   return {
     expected,
     read(value, path, problems) {

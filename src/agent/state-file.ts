@@ -6,10 +6,14 @@
  * when it is whole and on the disk.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { isValidationError } from '../errors/index.js'
+import { readAllocation } from '../model/allocator.js'
 import type { Allocation, ModelObject } from '../model/index.js'
 import { Slices } from '../slices.js'
+import { readServer } from './drains.js'
 import { isObject } from './schema.js'
 
 export interface SavedState {
@@ -31,7 +35,8 @@ export class StateError extends Error {
 
 const header = { viaduct: 'state', version: 1 }
 const pieceBytes = 1 << 16
-const mostBytes = 1 << 30
+/** A string has at most 2^29 - 24 letters (V8). */
+const mostBytes = 1 << 28
 
 export class StateFile {
   readonly file: string
@@ -48,12 +53,20 @@ export class StateFile {
   async read(): Promise<SavedState | undefined> {
     let text: string
     try {
-      text = await readFile(this.file, 'utf8')
+      // A pipe is not waited for.
+      const handle = await open(this.file, constants.O_RDONLY | constants.O_NONBLOCK)
+      try {
+        const found = await handle.stat()
+        if (!found.isFile()) throw new StateError(`${this.file}: it is no regular file`)
+        if (found.size > mostBytes) throw new StateError(`${this.file}: it is longer than ${mostBytes} bytes`)
+        text = await handle.readFile('utf8')
+      } finally {
+        await handle.close()
+      }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
     }
-    if (text.length > mostBytes) throw new StateError(`${this.file}: too long to be read`)
     return await parse(text, this.file)
   }
 
@@ -67,13 +80,18 @@ export class StateFile {
   /** Takes it away. */
   async remove(): Promise<void> {
     await this.#turn
-    await rm(this.file, { force: true })
+    for (const file of [this.file, this.#unfinished]) await rm(file, { force: true })
+  }
+
+  /** One name: what a process that was killed has left is overwritten. */
+  get #unfinished(): string {
+    return `${this.file}.unfinished`
   }
 
   async #write(state: SavedState): Promise<void> {
     const folder = path.dirname(this.file)
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    const unfinished = `${this.file}.unfinished`
+    const unfinished = this.#unfinished
     try {
       // Manifests may hold what is nobody else's business.
       const handle = await open(unfinished, 'w', 0o600)
@@ -144,9 +162,13 @@ async function parse(text: string, file: string): Promise<SavedState> {
       // Whoever takes them looks at what they are.
       if (list === undefined) objects.set(source, [object as ModelObject])
       else list.push(object as ModelObject)
-    } else if (allocation !== undefined) allocations.push(allocation as Allocation)
-    else if (typeof drain === 'string') drained.push(drain)
-    else if (typeof setting === 'string' && typeof before === 'string') settings[setting] = before
+    } else if (allocation !== undefined) {
+      judged(() => readAllocation(allocation, 'allocation'), file)
+      allocations.push(allocation as Allocation)
+    } else if (typeof drain === 'string') {
+      judged(() => readServer(drain), file)
+      drained.push(drain)
+    } else if (typeof setting === 'string' && typeof before === 'string') settings[setting] = before
     if (slices.isOver) await slices.next()
   }
   return { objects, allocations, drained, settings }
@@ -161,4 +183,14 @@ function parseLine(line: string, file: string): Readonly<Record<string, unknown>
   }
   if (!isObject(value)) throw new StateError(`${file}: it is not whole, or none of ours`)
   return value
+}
+
+/** Whoever takes it throws at what is none. */
+function judged<T>(read: () => T, file: string): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!isValidationError(error)) throw error
+    throw new StateError(`${file}: it is none of ours: ${error.message}`)
+  }
 }

@@ -44,7 +44,7 @@ export class Upstreams {
   /** @throws ValidationError */
   constructor(options: UpstreamOptions) {
     const { servers, timeoutMilliseconds = 2000, mostQueries = 1000, netns } = options
-    this.#servers = servers.map((text, index) => ({ ...readServer(text, index), avoidedUntil: 0 }))
+    this.#servers = servers.map((text, index) => ({ ...readUpstream(text, index), avoidedUntil: 0 }))
     this.#timeout = timeoutMilliseconds
     this.#most = mostQueries
     this.#netns = netns
@@ -212,7 +212,11 @@ function questionLength(message: Uint8Array): number {
 
 const lower = (byte: number): number => (byte >= 65 && byte <= 90 ? byte | 32 : byte)
 
-function readServer(text: string, index: number): { readonly address: string; readonly port: number } {
+/** @throws ValidationError */
+export function readUpstream(
+  text: string,
+  index: number,
+): { readonly address: string; readonly port: number } {
   const [, bracketed, plain, number] = /^(?:\[([^\]]*)\]|([\d.]+))(?::(\d+))?$/.exec(text) ?? []
   const address = canonicalAddress(bracketed ?? plain ?? text)
   const port = number === undefined ? 53 : Number(number)

@@ -31,6 +31,7 @@ export const responseCodes: readonly ResponseCode[] = [
 
 /** A name as labels with their lengths. @throws ValidationError */
 export function encodeName(name: string): Uint8Array {
+  if (typeof name !== 'string') throw new ValidationError('check.name', name, 'a name')
   const labels = name === '.' ? [] : name.replace(/\.$/, '').split('.')
   const bytes: number[] = []
   for (const label of labels) {
