@@ -97,7 +97,7 @@ export async function testLong({ grep } = {}) {
   const withTables = (await compiledTests('lab')).filter((file) => natively.test(file))
   const emulated = [...(await compiledTests('long/newest')), ...withTables]
   stages.push(...(await runLabTests(() => emulated, ['newest'], options)))
-  return summarize(stages, grep === undefined ? { long: 4, 'lab uml': 2, 'lab here': 2 } : {})
+  return summarize(stages, grep === undefined ? { long: 5, 'lab uml': 2, 'lab here': 2 } : {})
 }
 
 async function onHost(folder, place, env, timeoutSeconds = hostTimeoutSeconds) {

@@ -72,6 +72,7 @@ export class Forwarding {
   readonly #log: AgentLog
   readonly #events = new AbortController()
   #isStarted = false
+  #allocations: readonly Allocation[] | undefined
   readonly #services = new Map<string, VirtualService>()
   /** Health-check node ports that cannot be opened, as they were told. */
   #closedPorts: ReadonlySet<string> = new Set()
@@ -92,6 +93,7 @@ export class Forwarding {
     this.dataplane = dataplane
     this.configuration = configuration
     this.namespace = namespaceOf(configuration)
+    this.#allocations = saved.allocations
     this.#drains = drains
     this.#log = log
     this.monitor = new HealthMonitor()
@@ -167,9 +169,9 @@ export class Forwarding {
     return isDeepStrictEqual(partOf(this.configuration), partOf(configuration))
   }
 
-  /** What was picked for services. */
-  allocations(): Allocation[] {
-    return (this.#provider ?? this.reconciler.model).allocations()
+  /** What was picked for services; until their sources were heard what was picked before. */
+  allocations(): readonly Allocation[] {
+    return this.#allocations ?? (this.#provider ?? this.reconciler.model).allocations()
   }
 
   /** What of health-check node ports cannot be done. */
@@ -182,6 +184,7 @@ export class Forwarding {
     if (!this.#isStarted) void this.#logHealth()
     this.#isStarted = true
     await this.reconciler.start()
+    this.#allocations = undefined
   }
 
   /** Why a server gets what it gets; undefined where nobody has a say. */

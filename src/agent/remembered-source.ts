@@ -46,8 +46,6 @@ export class RememberedSource implements Source {
         // It has no name: it was never one of ours.
       }
     }
-    // What is saved before the source has answered holds them still.
-    for (const [key, object] of this.#remembered) this.#objects.set(key, object)
   }
 
   /** All there are, those of before, too. */
