@@ -2,11 +2,13 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
+import { TakenPorts } from '../../src/agent/taken-ports.js'
 import { openNftablesDataplane } from '../../src/dataplane/nftables/dataplane.js'
+import type { ModelObject } from '../../src/model/index.js'
 import { Nftables } from '../../src/nftables/index.js'
 import { until } from '../lab/support/until.js'
-import { ensurePeers, peer } from './command.js'
-import { ask, clusterAddress, serverPort } from './services-network.js'
+import { ensurePeers, peer, startPeer } from './command.js'
+import { ask, clusterAddress, serverPort, serviceNetwork } from './services-network.js'
 import { keepTranslating } from './support/keep-translating.js'
 import { killedAtAnyMoment } from './support/killed-agent.js'
 import { Load, loadPort, serveLoad } from './support/load.js'
@@ -210,4 +212,44 @@ t.test('two with different names do not see each other', async (t) => {
   t.equal(await repairs(socket), 0)
   first.process.kill('SIGTERM')
   t.equal(await first.ended, 0)
+})
+
+t.test('who has a port is looked at for services that ask for node ports, and for no others', async (t) => {
+  const { node } = (await serviceNetwork(t)).hosts
+  // Each has looked before anybody listened.
+  const [taken, ...askers] = await Promise.all(Array.from({ length: 4 }, () => TakenPorts.open(node.netns)))
+  const listen = "require('node:net').createServer().listen(30123, () => console.log('listens'))"
+  const other = startPeer(node.netns, [process.execPath, '-e', listen])
+  t.teardown(() => other.process.kill('SIGKILL'))
+  await other.until(({ lines }) => lines.includes('listens'))
+  const holder = (): string | undefined => taken!.holder(30123, 'tcp')
+  const ports = [{ port: 80 }]
+  const others = [
+    { kind: 'Service', metadata: { name: 'web' }, spec: { type: 'ClusterIP', ports } },
+    { kind: 'Service', metadata: { name: 'web' } },
+    { kind: 'Pod', metadata: { name: 'web' } },
+    { name: 'web', ports },
+    { name: 'web', ports: 7 },
+    { name: 'web', ports: [null] },
+  ] as unknown as ModelObject[]
+  // By then what it has read is a tenth of a second old, or this would prove nothing.
+  const opened = performance.now()
+  await until('it is old', () => performance.now() - opened > 150)
+  for (const one of others) {
+    await taken!.refreshFor(one)
+    t.equal(holder(), undefined, JSON.stringify(one))
+  }
+  const asking = [
+    { kind: 'Service', metadata: { name: 'web' }, spec: { type: 'NodePort', ports } },
+    { kind: 'Service', metadata: { name: 'web' }, spec: { type: 'LoadBalancer', ports } },
+    { name: 'web', ports: [{ port: 80, nodePort: true }] },
+  ] as unknown as ModelObject[]
+  for (const [index, one] of asking.entries()) {
+    const asked = askers[index]!
+    // What is a tenth of a second old is looked at again.
+    await until(JSON.stringify(one), async () => {
+      await asked.refreshFor(one)
+      return asked.holder(30123, 'tcp')?.startsWith('node (')
+    })
+  }
 })
