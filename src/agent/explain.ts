@@ -34,7 +34,7 @@ export interface Surroundings {
   readonly nodePortAddresses: readonly string[] | undefined
   readonly masqueradeAll: boolean
   /** Why a server gets what it gets, where somebody checks it or has drained it. */
-  readonly standing: (key: string, server: RealServer) => string | undefined
+  readonly standing: (key: string) => (server: RealServer) => string | undefined
 }
 
 export interface Step {
@@ -116,9 +116,10 @@ export function explain(question: Question, around: Surroundings): Explanation {
         ? 'external traffic policy Local, which is for those outside: every server'
         : `${isInside ? 'internal' : 'external'} traffic policy Local: servers of this node alone`,
   )
+  const standingOf = around.standing(key)
   for (const server of [...pool, ...servers.draining]) {
     const isDraining = servers.draining.includes(server)
-    const standing = around.standing(key, server)
+    const standing = standingOf(server)
     const weight = isDraining ? 'gets no new connections' : `weight ${server.weight}`
     say(
       isDraining ? 'leaving' : 'candidate',

@@ -5,7 +5,7 @@ import { type Dataplane, openDataplane } from '../dataplane/index.js'
 import { EdgeBalancer, HealthCheckServer, PoolProvider } from '../edge/index.js'
 import { type Check, type HealthInput, HealthMonitor, ServiceChecks } from '../health/index.js'
 import { type Netns, netnsPath } from '../net/index.js'
-import type { RealServer, VirtualService } from '../model/index.js'
+import { formatEndpoint, type RealServer, type VirtualService } from '../model/index.js'
 import { joinShapers, Reconciler, type ServiceShaper } from '../reconciler/index.js'
 import type { Allocation } from '../model/index.js'
 import { FileSource } from '../sources/index.js'
@@ -187,17 +187,21 @@ export class Forwarding {
     this.#allocations = undefined
   }
 
-  /** Why a server gets what it gets; undefined where nobody has a say. */
-  standing = (key: string, { address, port }: RealServer): string | undefined => {
-    const isDrained = this.#drains.has({ address, port })
-    if (isDrained) return 'drained by hand'
-    const health = this.monitor
-      .health(key)
-      ?.servers.find(({ server }) => server.address === address && server.port === port)
-    if (health === undefined) return undefined
-    const { verdict, reason, place, blocked } = health
-    if (blocked !== undefined) return `its check cannot be run: ${blocked.message}`
-    return `${verdict}: ${reason}${place === 'in' ? '' : ` (${place})`}`
+  /** Why servers of a service get what they get; undefined where nobody has a say. */
+  standing = (key: string): ((server: RealServer) => string | undefined) => {
+    const checked = new Map(
+      this.monitor
+        .health(key)
+        ?.servers.map((one) => [formatEndpoint(one.server.address, one.server.port), one]),
+    )
+    return ({ address, port }) => {
+      if (this.#drains.has({ address, port })) return 'drained by hand'
+      const health = checked.get(formatEndpoint(address, port))
+      if (health === undefined) return undefined
+      const { verdict, reason, place, blocked } = health
+      if (blocked !== undefined) return `its check cannot be run: ${blocked.message}`
+      return `${verdict}: ${reason}${place === 'in' ? '' : ` (${place})`}`
+    }
   }
 
   /** Virtual services as they are programmed, and not as the model has them. */

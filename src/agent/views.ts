@@ -131,8 +131,9 @@ export class Views {
   async status(): Promise<StatusView> {
     const { startedAt, configuration, forwarding, router, dns, drains, saveError } = this.#options
     const { reconciler, dataplane, monitor } = forwarding
+    const statusOf = reconciler.statuses()
     const services = { programmed: 0, pending: 0, failed: 0, unknown: 0 }
-    for (const { service } of reconciler.model.services()) services[reconciler.status(service).state]++
+    for (const { service } of reconciler.model.services()) services[statusOf(service).state]++
     const problems = await this.#problems()
     if (dns?.error !== undefined) problems.push({ reason: 'DnsFailed', message: dns.error.message })
     if (saveError !== undefined) problems.push({ reason: 'StateNotSaved', message: saveError.message })
@@ -177,8 +178,10 @@ export class Views {
   }
 
   services(): ServiceView[] {
-    return [...this.#options.forwarding.reconciler.model.services()]
-      .map((known) => this.#viewOf(known))
+    const { reconciler } = this.#options.forwarding
+    const statusOf = reconciler.statuses()
+    return [...reconciler.model.services()]
+      .map((known) => this.#viewOf(known, statusOf(known.service)))
       .sort(byName)
   }
 
@@ -222,7 +225,7 @@ export class Views {
     let at: string | undefined
     for (const source of forwarding.sources.values()) at ??= placeOf(await source.locate(reference))
     return {
-      ...this.#viewOf(known),
+      ...this.#viewOf(known, status),
       at,
       internalTrafficPolicy: service.internalTrafficPolicy,
       externalTrafficPolicy: service.externalTrafficPolicy,
@@ -294,8 +297,7 @@ export class Views {
     return this.#options.forwarding.virtualServices().sort((one, other) => compare(one.key, other.key))
   }
 
-  #viewOf({ service, slices }: KnownService): ServiceView {
-    const { reconciler } = this.#options.forwarding
+  #viewOf({ service, slices }: KnownService, { state }: ServiceStatus): ServiceView {
     const own = this.#byService.get(service.id) ?? []
     const now = new Set(own.flatMap(({ servers }) => servers.cluster.map(({ address }) => address)))
     const all = new Set(slices.flatMap(({ endpoints }) => endpoints.map(({ address }) => address)))
@@ -311,12 +313,13 @@ export class Views {
         typeof nodePort === 'number' ? `${port}:${nodePort}/${protocol}` : `${port}/${protocol}`,
       ),
       servers: [now.size, all.size],
-      state: reconciler.status(service).state,
+      state,
     }
   }
 
   #endpointsOf({ key, servers }: VirtualService): EndpointView[] {
     const { forwarding } = this.#options
+    const standing = forwarding.standing(key)
     const view = (server: RealServer, state: EndpointView['state']): EndpointView => ({
       service: key,
       address: server.address,
@@ -324,7 +327,7 @@ export class Views {
       weight: state === 'in' ? server.weight : 0,
       state,
       isLocal: server.isLocal,
-      standing: forwarding.standing(key, server),
+      standing: standing(server),
     })
     const known = new Set<string>()
     const once = ({ address, port }: RealServer): boolean => {

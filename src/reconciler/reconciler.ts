@@ -251,21 +251,34 @@ export class Reconciler {
 
   /** Of one service. */
   status(service: { readonly namespace?: string | undefined; readonly name: string }): ServiceStatus {
-    const id = `${service.namespace ?? 'default'}/${service.name}`
-    const isOf = (key: string): boolean => key.startsWith(`${id}:`)
-    const problems = this.model.problems().filter(({ object }) => isService(object, id))
-    const errors: Error[] = problems.flatMap(({ error }) => (error === undefined ? [] : [error]))
-    const conditions: Condition[] = problems.map(({ reason, message }) => ({ reason, message }))
-    for (const [key, { error }] of this.#failures) if (isOf(key)) errors.push(error)
-    for (const [key, error] of this.#shapeErrors) if (isOf(key)) errors.push(error)
-    for (const [key, told] of this.#conditions) if (isOf(key)) conditions.push(...told)
-    const known = this.model.service(service) !== undefined
-    if (!known && errors.length === 0) return { state: 'unknown', errors, conditions }
-    const isPending =
-      this.#isPassDue || this.#schedule.isActive || [...this.#pending.keys()].some((key) => isOf(key))
-    const isFailed = errors.length > 0 || (isPending && this.#wholeError !== undefined)
-    if (this.#wholeError !== undefined && isPending) errors.push(this.#wholeError)
-    return { state: isFailed ? 'failed' : isPending ? 'pending' : 'programmed', errors, conditions }
+    return this.statuses()(service)
+  }
+
+  /** Of as many as are asked for: as things are now. Everything is looked at once. */
+  statuses(): Reconciler['status'] {
+    const errors = new Map<string, Error[]>()
+    const conditions = new Map<string, Condition[]>()
+    for (const { object, error, reason, message } of this.model.problems()) {
+      if (object.kind !== 'Service') continue
+      const id = idOf(object)
+      if (error !== undefined) push(errors, id, error)
+      push(conditions, id, { reason, message })
+    }
+    for (const [key, { error }] of this.#failures) push(errors, serviceOf(key), error)
+    for (const [key, error] of this.#shapeErrors) push(errors, serviceOf(key), error)
+    for (const [key, told] of this.#conditions) push(conditions, serviceOf(key), ...told)
+    const pending = new Set([...this.#pending.keys()].map(serviceOf))
+    const isAllPending = this.#isPassDue || this.#schedule.isActive
+    const wholeError = this.#wholeError
+    return (service) => {
+      const id = idOf(service)
+      const known = this.model.service(service) !== undefined
+      const own = { errors: errors.get(id) ?? [], conditions: conditions.get(id) ?? [] }
+      if (!known && own.errors.length === 0) return { state: 'unknown', ...own }
+      const isPending = isAllPending || pending.has(id)
+      if (isPending && wholeError !== undefined) own.errors = [...own.errors, wholeError]
+      return { state: own.errors.length > 0 ? 'failed' : isPending ? 'pending' : 'programmed', ...own }
+    }
   }
 
   /** What is wrong with objects, and with what sources hold. */
@@ -501,8 +514,19 @@ function changeOf(pending: ReadonlyMap<string, VirtualService | undefined>) {
   return { upserted, deleted }
 }
 
-function isService({ kind, namespace, name }: ObjectReference, id: string): boolean {
-  return kind === 'Service' && `${namespace ?? 'default'}/${name}` === id
+function idOf({ namespace, name }: { readonly namespace?: string | undefined; readonly name: string }) {
+  return `${namespace ?? 'default'}/${name}`
+}
+
+/** Of the key of a virtual service. */
+function serviceOf(key: string): string {
+  return key.slice(0, key.indexOf(':'))
+}
+
+function push<T>(lists: Map<string, T[]>, id: string, ...values: readonly T[]): void {
+  const list = lists.get(id)
+  if (list === undefined) lists.set(id, [...values])
+  else list.push(...values)
 }
 
 function milliseconds(path: string, value: number): number {

@@ -21,7 +21,7 @@ function surroundingsOf({ node, objects }: Situation, kind: Surroundings['kind']
     serviceRanges: node.serviceRanges,
     nodePortAddresses: node.nodePortAddresses,
     masqueradeAll: node.masqueradeAll,
-    standing: () => undefined,
+    standing: () => () => undefined,
   }
 }
 
