@@ -27,7 +27,7 @@ const entered = ['client', 'shell', 'node-a', 'node-b', 'edge'] as const
 
 export type TutorialHost = (typeof entered)[number]
 
-/** What `enter` runs stands in a mount namespace that this process keeps. */
+/** What `enter` runs stands in a mount namespace that this keeps until its input ends, as it does when this process is killed. */
 const ownFiles = `set -e
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /var/lib
@@ -36,7 +36,7 @@ mkdir -p "$(dirname "$file")"
 touch "$file"
 mount --bind "$1" "$file"
 echo ready
-exec sleep infinity`
+exec cat`
 
 export async function tutorialHosts() {
   const net = await sandbox({
@@ -59,7 +59,8 @@ export async function tutorialHosts() {
   const keepers: ChildProcess[] = []
   const close = async (): Promise<void> => {
     for (const keeper of keepers) {
-      if (keeper.kill('SIGKILL')) await once(keeper, 'exit')
+      keeper.stdin!.end()
+      if (keeper.exitCode === null && keeper.signalCode === null) await once(keeper, 'exit')
     }
     await net.close()
     await rm(folder, { recursive: true, force: true })
@@ -107,7 +108,7 @@ function via(destination: string, host: string) {
 async function keep(host: Host, resolver: string): Promise<ChildProcess> {
   const inside = `--net=/proc/${process.pid}/fd/${host.netns.fd}`
   const words = [inside, 'unshare', '--mount', 'sh', '-c', ownFiles, 'sh', resolver]
-  const keeper = spawn('nsenter', words, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const keeper = spawn('nsenter', words, { stdio: ['pipe', 'pipe', 'inherit'] })
   const [said] = (await Promise.race([once(keeper.stdout, 'data'), once(keeper, 'exit')])) as [unknown]
   if (String(said) !== 'ready\n') throw new Error(`${host.name} has no files of its own`)
   return keeper
