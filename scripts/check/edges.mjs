@@ -49,6 +49,7 @@ const mayImport = {
     'dataplane',
     'rtnetlink',
     'sockdiag',
+    'conntrack',
   ],
   testing: [...family, 'rtnetlink'],
   /** src/index.ts, what users import. */

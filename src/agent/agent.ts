@@ -9,6 +9,7 @@ import type { Netns } from '../net/index.js'
 import { formatReference } from '../sources/index.js'
 import { reasonOf } from './failure.js'
 import type { AgentConfiguration } from './configuration.js'
+import { connectionsOf } from './connections.js'
 import { Drains, readServer } from './drains.js'
 import { startDns } from './dns.js'
 import { startRouter } from './edge.js'
@@ -173,6 +174,11 @@ export class Agent {
     return keys
   }
 
+  /** How many connections a server has, of `10.0.0.7:80`. */
+  connectionsOf(text: unknown): Promise<number> {
+    return connectionsOf(readServer(text), this.#forwarding.dataplane, this.#configuration.dataplane?.netns)
+  }
+
   /** Resolves when the kernel has what was said so far. */
   async settled(): Promise<void> {
     await this.#forwarding.reconciler.settled()
@@ -335,6 +341,11 @@ export class Agent {
       settings: this.#settings,
     }
   }
+}
+
+/** What is known from before. */
+export function savedState(configuration: AgentConfiguration, log: AgentLog): Promise<SavedState> {
+  return readSaved(stateFileOf(configuration), log)
 }
 
 /** Takes away all that is ours in the kernel and on the disk, whichever dataplane it was. Returns what there was. */

@@ -32,6 +32,9 @@ const routes: Readonly<Record<string, Route>> = {
   'GET /v1/service': (agent, question) =>
     agent.views.describe(question.get('namespace') ?? 'default', question.get('name') ?? ''),
   'GET /v1/explain': (agent, question) => agent.views.explain(readQuestion(question)),
+  'GET /v1/connections': async (agent, question) => ({
+    connections: await agent.connectionsOf(question.get('server')),
+  }),
   'POST /v1/drain': async (agent, _, body) => {
     const services = agent.drain(serverOf(body))
     await agent.settled()

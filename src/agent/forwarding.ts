@@ -26,6 +26,8 @@ export interface ForwardingOptions {
   readonly changed: () => void
   /** Objects are others: they are to be saved. */
   readonly objectsChanged: () => void
+  /** Stands before the dataplane. */
+  readonly wrap?: ((dataplane: Dataplane) => Dataplane) | undefined
 }
 
 /** What of a configuration it is made of: others may change without it. */
@@ -157,7 +159,7 @@ export class Forwarding {
     const { name: _name, zone: _zone, ...node } = options.configuration.node ?? {}
     const dataplane = await openDataplane({ kind, name, netns, statistics, masqueradeBit, node })
     try {
-      return new Forwarding(dataplane, options, await TakenPorts.open(netns))
+      return new Forwarding(options.wrap?.(dataplane) ?? dataplane, options, await TakenPorts.open(netns))
     } catch (error) {
       dataplane.close()
       throw error

@@ -1,5 +1,5 @@
 /** What the command runs, and asks. */
-export { Agent, tearDown } from './agent.js'
+export { Agent, savedState, tearDown } from './agent.js'
 export type { AgentConfiguration } from './configuration.js'
 export { formatProblem, readConfigurationFile } from './configuration-file.js'
 export { ControlServer, defaultSocket } from './control.js'

@@ -301,12 +301,10 @@ export class Views {
     const own = this.#byService.get(service.id) ?? []
     const now = new Set(own.flatMap(({ servers }) => servers.cluster.map(({ address }) => address)))
     const all = new Set(slices.flatMap(({ endpoints }) => endpoints.map(({ address }) => address)))
-    const isClusterIp =
-      service.type === 'ClusterIP' || service.type === 'NodePort' || service.type === 'LoadBalancer'
     return {
       namespace: service.namespace,
       name: service.name,
-      type: service.isHeadless && isClusterIp ? `${service.type}, headless` : service.type,
+      type: this.#typeOf(service),
       addresses: service.externalName === undefined ? service.clusterAddresses : [service.externalName],
       external: [...service.loadBalancerAddresses, ...service.externalAddresses],
       ports: service.ports.map(({ port, protocol, nodePort }) =>
@@ -315,6 +313,12 @@ export class Views {
       servers: [now.size, all.size],
       state,
     }
+  }
+
+  #typeOf({ type, isHeadless }: KnownService['service']): string {
+    // At the edge the model has services with nodes as servers, and what they were made of is of one type.
+    if (this.#options.forwarding.balancer !== undefined) return 'LoadBalancer'
+    return isHeadless && type !== 'ExternalName' ? `${type}, headless` : type
   }
 
   #endpointsOf({ key, servers }: VirtualService): EndpointView[] {

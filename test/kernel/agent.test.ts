@@ -1,8 +1,9 @@
 /** `viaduct run` as people use it: a process of its own, a folder of manifests, real packets, and the commands that ask it. */
 import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
 import { request } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -13,6 +14,22 @@ import type { Host } from '../../src/testing/index.js'
 import { ensurePeers, peer } from './command.js'
 import { ask, clusterAddress, serverPort } from './services-network.js'
 import { place, pod, runCommand, says, service, startCommand } from './support/running.js'
+
+/** A connection that this host has, of however many it takes. */
+async function heldAt(client: Host, address: string, host: Host): Promise<Socket> {
+  const others: Socket[] = []
+  try {
+    for (;;) {
+      const socket = await client.connect({ address, port: 80 })
+      socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+      const [answer] = (await once(socket, 'data')) as [Buffer]
+      if (String(answer).endsWith(host.name)) return socket
+      others.push(socket)
+    }
+  } finally {
+    for (const socket of others) socket.destroy()
+  }
+}
 
 /** Nobody answers at all, which takes longer to be told than a refusal. */
 async function isServed(client: Host, address = clusterAddress.ipv4): Promise<boolean> {
@@ -62,7 +79,15 @@ t.test('a folder becomes packets, is followed, and outlives the process', async 
 
   await write(service('web', address), pod('one', b.address), pod('two', c.address))
   await until('there are two', async () => new Set(await ask(client, address, 8)).size === 2)
-  t.match((await asked('drain', b.address)).stdout, /gets no new connections/)
+  const held = await heldAt(client, address, b)
+  t.match(await asked('drain', b.address, '--wait', '--timeout', '0'), {
+    code: 1,
+    stdout: /gets no new connections/,
+    stderr: /has 1 connection still/,
+  })
+  const waiting = asked('drain', b.address, '--wait')
+  held.destroy()
+  t.match(await waiting, { code: 0, stdout: /its connections have ended/ })
   t.strictSame(new Set(await ask(client, address, 8)), new Set(['c']), 'the drained one gets none')
   t.match(
     (await asked('get', 'endpoints')).stdout,

@@ -344,6 +344,21 @@ t.test('a table of another layout is replaced without a gap', async (t) => {
   t.match(String(answer), /^HTTP\/1.1 200/)
 })
 
+t.test('a table that the other dataplane has is left to it', async (t) => {
+  const netns = NetworkNamespace.create()
+  t.teardown(() => netns.close())
+  await using nftables = await Nftables.open({ netns })
+  const table = { family: 'inet', name: 'viaduct', comment: 'viaduct ipvs 0123456789abcdef' } as const
+  await nftables.transaction().add('table', table).commit()
+  await using dataplane = await openNftablesDataplane({ netns })
+  await t.rejects(dataplane.synchronize([]), {
+    name: 'UnsupportedError',
+    message: /the ipvs dataplane has it/,
+  })
+  await t.rejects(dataplane.teardown(), { name: 'UnsupportedError' })
+  t.match(await nftables.tables(), [table])
+})
+
 t.test('auto takes nftables where the kernel has it, and says so', async (t) => {
   const netns = NetworkNamespace.create()
   t.teardown(() => netns.close())

@@ -1,6 +1,7 @@
 /** The dataplane of IPVS with packets: what a service is there for. */
 import { openIpvsDataplane } from '../../src/dataplane/ipvs/index.js'
 import { Ipvs } from '../../src/index.js'
+import { Nftables } from '../../src/nftables/index.js'
 import { ipvsTest } from './ipvs-test.js'
 import { balanced, connect, countOf } from './support/balanced.js'
 import { endpoint, nodeOf, virtualService } from './support/virtual-services.js'
@@ -47,4 +48,13 @@ ipvsTest('a cluster address leads to its servers, and a change of one is one mes
   t.same(await ipvs.services(), [], 'nothing is left in IPVS')
   t.equal(await director.rtnetlink.links.find('viaduct0'), undefined, 'nor the interface')
   t.equal(director.sysctl('net.ipv4.vs.conntrack'), '0', 'settings are as they were')
+
+  // The other dataplane has the name: what it has is left to it.
+  await using nftables = await Nftables.open({ netns: director.netns })
+  const table = { family: 'inet', name: 'viaduct', comment: 'viaduct nftables, layout 1' } as const
+  await nftables.transaction().add('table', table).commit()
+  const refusal = { name: 'UnsupportedError', message: /the nftables dataplane has it/ }
+  await t.rejects(dataplane.synchronize([web]), refusal)
+  await t.rejects(dataplane.teardown(), refusal)
+  t.match(await nftables.tables(), [table])
 })

@@ -1,4 +1,5 @@
 /** What is asked of a `viaduct run`. */
+import { setTimeout } from 'node:timers/promises'
 import { defaultSocket } from '../../agent/index.js'
 import type {
   Description,
@@ -29,7 +30,7 @@ export async function status(invocation: Invocation): Promise<void> {
   await show(invocation, view, () => statusText(view))
   if (!view.isSound)
     throw new UsageError(
-      `${view.problems.length} problems, ${view.services.failed} services failed`,
+      `${count(view.problems.length, 'problem')}, ${count(view.services.failed, 'service')} failed`,
       exitFailed,
     )
 }
@@ -68,9 +69,13 @@ export async function describe(invocation: Invocation): Promise<void> {
 }
 
 export async function drain(invocation: Invocation): Promise<void> {
-  const [server, ...rest] = invocation.words
+  const { options, words } = invocation
+  const [server, ...rest] = words
   if (server === undefined || rest.length > 0) throw usage('drain whom? ADDRESS or ADDRESS:PORT of a server')
-  const isUndo = invocation.options.has('undo')
+  const isUndo = options.has('undo')
+  const seconds = options.has('timeout') ? Number(options.get('timeout')) : Infinity
+  if (!(seconds >= 0)) throw usage(`--timeout: expected seconds, got ${options.get('timeout')}`)
+  if (isUndo && options.has('wait')) throw usage('--undo has nothing to wait for')
   const path = isUndo ? '/v1/undrain' : '/v1/drain'
   const answer = await question<{ services: string[] }>(invocation, {
     method: 'POST',
@@ -83,6 +88,28 @@ export async function drain(invocation: Invocation): Promise<void> {
     if (services.length > 0) return `${server} ${says}, of ${services.join(', ')}\n`
     return `${server} is a server of no service now: ${isUndo ? 'it is not drained any more' : 'it will be drained when it becomes one'}\n`
   })
+  if (options.has('wait')) await untilEnded(invocation, server, seconds * 1000)
+}
+
+const pauseMilliseconds = 250
+
+/** Nobody is told when the last connection ends: the kernel is asked again and again. */
+async function untilEnded(invocation: Invocation, server: string, milliseconds: number): Promise<void> {
+  const query = new URLSearchParams({ server })
+  const path = `/v1/connections?${query.toString()}`
+  const end = performance.now() + milliseconds
+  for (;;) {
+    const { connections } = await question<{ connections: number }>(invocation, { path })
+    if (connections === 0)
+      return show(invocation, { server, connections }, () => 'its connections have ended\n')
+    if (performance.now() >= end)
+      throw new UsageError(`${server} has ${count(connections, 'connection')} still`, exitFailed)
+    await setTimeout(pauseMilliseconds)
+  }
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`
 }
 
 export async function explain(invocation: Invocation): Promise<void> {

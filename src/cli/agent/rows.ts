@@ -25,7 +25,11 @@ export const runRows: readonly OptionRow[] = [
   socketRow,
 ]
 
-export const drainRows: readonly OptionRow[] = [{ name: 'undo', help: 'the server gets connections again' }]
+export const drainRows: readonly OptionRow[] = [
+  { name: 'undo', help: 'the server gets connections again' },
+  { name: 'wait', help: 'until its connections have ended' },
+  { name: 'timeout', value: 'SECONDS', help: 'with --wait, and then it exits with 1; for ever unless said' },
+]
 
 export const explainRows: readonly OptionRow[] = [
   {

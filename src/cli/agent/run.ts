@@ -9,6 +9,7 @@ import {
   formatProblem,
   planOf,
   readConfigurationFile,
+  savedState,
   tearDown,
 } from '../../agent/index.js'
 import { toJson } from '../../json.js'
@@ -43,7 +44,7 @@ export async function runAgent(invocation: Invocation): Promise<void> {
   if ((configuration.manifests?.length ?? 0) === 0)
     throw usage('which manifests? Give a folder with -f, or `manifests` in the configuration')
   if (options.has('dry-run')) {
-    const plan = await planOf(configuration)
+    const plan = await planOf(configuration, await savedState(configuration, log))
     for (const problem of plan.problems) await write(streams.stderr, `${formatProblem(problem)}\n`)
     const lines = plan.text === '' ? '' : `${plan.text}\n`
     await write(

@@ -23,7 +23,7 @@ import {
 } from '../../nftables/index.js'
 import type { WantedChain } from '../ruleset/compare.js'
 import { prefixElements } from '../ruleset/sets.js'
-import type { RulesetSettings } from '../ruleset/settings.js'
+import { commentStarts, type RulesetSettings } from '../ruleset/settings.js'
 import {
   compare,
   end,
@@ -65,11 +65,10 @@ const layoutVersion = 2
 /** A flood of new clients fills it and no more; who finds no room is served without affinity. */
 const mostRemembered = 1_048_576
 
-/** What a table is told by: one of these rules, and one of a dataplane at all. */
-export const commentOfAll = 'viaduct'
+/** What a table of these rules is told by. */
 export function tableComment({ clusterRanges, serviceRanges, masqueradeAll }: RulesetSettings): string {
   const facts = JSON.stringify([layoutVersion, clusterRanges, serviceRanges, masqueradeAll])
-  return `${commentOfAll} ipvs ${createHash('sha256').update(facts).digest('hex').slice(0, 16)}`
+  return `${commentStarts.ipvs}${createHash('sha256').update(facts).digest('hex').slice(0, 16)}`
 }
 
 /** The table with everything but the elements of services. */

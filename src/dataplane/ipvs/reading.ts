@@ -19,7 +19,8 @@ import {
   serviceItem,
 } from './items.js'
 import { families, type FamilyWords } from '../ruleset/words.js'
-import { commentOfAll, tableComment } from './layout.js'
+import { commentStarts, refuseOther } from '../ruleset/settings.js'
+import { tableComment } from './layout.js'
 import { isTableAsMade } from './table.js'
 import {
   entrySets,
@@ -158,7 +159,8 @@ function isServerMark(mark: number, ofServers: ReadonlySet<number>): boolean {
 async function commentOf(nftables: Nftables, name: string): Promise<string | undefined> {
   const [table] = await nftables.tables({ family: 'inet', table: name })
   if (table === undefined) return undefined
-  if (table.comment?.startsWith(commentOfAll) === true) return table.comment
+  if (table.comment?.startsWith(commentStarts.ipvs) === true) return table.comment
+  refuseOther('ipvs', name, table.comment)
   throw new UnsupportedError(
     `the table inet ${name}`,
     'its name: there is one that is not a dataplane’s (give the dataplane another `name`)',

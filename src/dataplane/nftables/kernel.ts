@@ -4,13 +4,12 @@ import type { Element, Nftables, Rule } from '../../nftables/index.js'
 import { setNames, setsOf, type TableName } from '../ruleset/sets.js'
 import { isSet } from '../ruleset/compare.js'
 import { families } from '../ruleset/words.js'
-import type { RulesetSettings } from '../ruleset/settings.js'
+import { commentStarts, refuseOther, type RulesetSettings } from '../ruleset/settings.js'
 import { baseChains } from './base.js'
 
 /** Goes up whenever older rules would not do: a table of another layout is replaced in one transaction. */
 const layout = 1
-const commentStart = 'viaduct nftables, layout '
-export const tableComment = `${commentStart}${layout}`
+export const tableComment = `${commentStarts.nftables}${layout}`
 
 /** A table of ours, of this layout. */
 export interface KernelTable {
@@ -63,7 +62,8 @@ async function readOnce(
   const tables = await nftables.tables({ family })
   const ours = tables.find(({ name }) => name === table.table)
   if (ours === undefined) return { generation, table: 'none' }
-  if (ours.comment?.startsWith(commentStart) !== true) {
+  refuseOther('nftables', table.table, ours.comment)
+  if (ours.comment?.startsWith(commentStarts.nftables) !== true) {
     throw new ValidationError(
       'name',
       table.table,

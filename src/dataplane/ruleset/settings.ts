@@ -1,7 +1,7 @@
 /** The node's settings, checked and complete. */
 import { canonicalAddress, parsePrefix, prefixContains } from '../../address/index.js'
-import { ValidationError } from '../../errors/index.js'
-import type { DataplaneOptions, NodeSettings } from '../dataplane.js'
+import { UnsupportedError, ValidationError } from '../../errors/index.js'
+import type { DataplaneKind, DataplaneOptions, NodeSettings } from '../dataplane.js'
 
 /** What the rules are made from, beside services. */
 export interface RulesetSettings {
@@ -15,6 +15,25 @@ export interface RulesetSettings {
   readonly serviceRanges: readonly string[]
   /** Prefixes of the node's addresses that answer node ports. */
   readonly nodePortAddresses: readonly string[]
+}
+
+/** How comments of tables begin: which dataplane has made one. */
+export const commentStarts: Readonly<Record<DataplaneKind, string>> = {
+  nftables: 'viaduct nftables, layout ',
+  ipvs: 'viaduct ipvs ',
+}
+
+/**
+ * Both would take the same table, and what else the other one has is known by that.
+ * @throws UnsupportedError if it is the other's
+ */
+export function refuseOther(kind: DataplaneKind, table: string, comment: string | undefined): void {
+  const [other] = Object.entries(commentStarts).find(([, start]) => comment?.startsWith(start)) ?? []
+  if (other === undefined || other === kind) return
+  throw new UnsupportedError(
+    `the table inet ${table}`,
+    `its name: the ${other} dataplane has it (tear that one down first, or give this one another \`name\`)`,
+  )
 }
 
 /** @throws ValidationError */
