@@ -154,7 +154,7 @@ export class Agent {
 
   /** `10.0.0.7:80`: it keeps its connections and gets no new ones. Returns the services that it is a server of. */
   drain(text: unknown): readonly string[] {
-    const keys = this.#drains.add(readServer(text))
+    const keys = this.#drains.add(readServer(text), this.#forwarding.reconciler.model.virtualServices())
     this.#log.info({ server: text, services: keys }, 'draining')
     this.#saveSoon()
     return keys
@@ -162,7 +162,7 @@ export class Agent {
 
   /** It gets connections again. @throws ValidationError if it was not drained */
   undrain(text: unknown): readonly string[] {
-    const keys = this.#drains.remove(readServer(text))
+    const keys = this.#drains.remove(readServer(text), this.#forwarding.reconciler.model.virtualServices())
     if (keys === undefined)
       throw new ValidationError(
         'server',

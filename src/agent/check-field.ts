@@ -1,4 +1,5 @@
 /** Health checks as a file says them, by their kinds: what is a function, bytes or an expression cannot be written. Pure. */
+import { isObject } from '../model/reading.js'
 import { recordTypes, responseCodes, type RecordType } from '../health/checks/dns-wire.js'
 import { CheckResources, startOf } from '../health/checks/index.js'
 import { type HealthRules, rulesOf } from '../health/rules.js'
@@ -9,7 +10,6 @@ import {
   type Fields,
   flag,
   integer,
-  isObject,
   judged,
   list,
   map,

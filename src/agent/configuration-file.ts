@@ -1,6 +1,7 @@
 /** A configuration as a file: what is wrong is told with the line and the path. */
 import { readFile } from 'node:fs/promises'
 import { parsePath } from '../sources/manifest.js'
+import { isObject } from '../model/reading.js'
 import { readYaml, type YamlDocument } from '../sources/yaml.js'
 import type { SourceProblem } from '../sources/index.js'
 import {
@@ -10,7 +11,7 @@ import {
   readConfiguration,
 } from './configuration.js'
 import { kubeProxyKind, readKubeProxyConfiguration } from './kube-proxy.js'
-import { isObject, type FieldProblem } from './schema.js'
+import { type FieldProblem } from './schema.js'
 
 export interface ConfigurationFile {
   readonly configuration: AgentConfiguration

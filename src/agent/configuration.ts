@@ -1,5 +1,6 @@
 /** What `viaduct run` is configured by. Pure: every field, and what it takes. */
 import { parseAddress, parsePrefix } from '../address/index.js'
+import { isObject } from '../model/reading.js'
 import { settingsOf } from '../dataplane/ruleset/settings.js'
 import { readUpstream } from '../dns/upstreams.js'
 import { isValidationError } from '../errors/index.js'
@@ -10,7 +11,6 @@ import {
   type FieldProblem,
   flag,
   integer,
-  isObject,
   list,
   map,
   namespace,

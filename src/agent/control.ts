@@ -7,12 +7,12 @@ import { lstat, mkdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { parseAddress } from '../address/index.js'
+import { isObject } from '../model/reading.js'
 import { isValidationError, ValidationError } from '../errors/index.js'
 import { isSystemError } from '../errors/system.js'
 import { toJson } from '../json.js'
 import type { ServiceProtocol } from '../model/index.js'
 import type { Agent } from './agent.js'
-import { isObject } from './schema.js'
 
 export const defaultSocket = '/run/viaduct/control.sock'
 

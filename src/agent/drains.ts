@@ -1,7 +1,7 @@
 /** Servers that somebody has taken out by hand: what they have goes on, and they get no more. */
 import { canonicalAddress } from '../address/index.js'
 import { ValidationError } from '../errors/index.js'
-import type { RealServer, ServiceChange, VirtualService } from '../model/index.js'
+import { formatEndpoint, type RealServer, type VirtualService } from '../model/index.js'
 import type { ServiceShaper } from '../reconciler/index.js'
 
 /** A server, at one port or at all. */
@@ -26,12 +26,11 @@ export function readServer(text: unknown): DrainedServer {
 
 export function formatServer({ address, port }: DrainedServer): string {
   if (port === undefined) return address
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  return formatEndpoint(address, port)
 }
 
 export class Drains implements ServiceShaper {
   readonly #drained = new Map<string, DrainedServer>()
-  readonly #services = new Map<string, VirtualService>()
   readonly #listeners = new Set<(keys: readonly string[]) => void>()
 
   constructor(servers: Iterable<DrainedServer> = []) {
@@ -42,15 +41,15 @@ export class Drains implements ServiceShaper {
     return [...this.#drained.keys()]
   }
 
-  /** Returns the services that it is a server of, by their keys. */
-  add(server: DrainedServer): readonly string[] {
+  /** Returns those of the services that it is a server of, by their keys. */
+  add(server: DrainedServer, services: Iterable<VirtualService>): readonly string[] {
     this.#drained.set(formatServer(server), server)
-    return this.#tell(server)
+    return this.#tell(server, services)
   }
 
   /** The same; undefined if it was not drained. */
-  remove(server: DrainedServer): readonly string[] | undefined {
-    return this.#drained.delete(formatServer(server)) ? this.#tell(server) : undefined
+  remove(server: DrainedServer, services: Iterable<VirtualService>): readonly string[] | undefined {
+    return this.#drained.delete(formatServer(server)) ? this.#tell(server, services) : undefined
   }
 
   has({ address, port }: DrainedServer): boolean {
@@ -58,11 +57,6 @@ export class Drains implements ServiceShaper {
       this.#drained.size > 0 &&
       (this.#drained.has(address) || this.#drained.has(formatServer({ address, port })))
     )
-  }
-
-  change({ upserted, deleted }: ServiceChange): void {
-    for (const key of deleted) this.#services.delete(key)
-    for (const service of upserted) this.#services.set(service.key, service)
   }
 
   shape(service: VirtualService): VirtualService {
@@ -93,9 +87,9 @@ export class Drains implements ServiceShaper {
     return () => void this.#listeners.delete(changed)
   }
 
-  #tell({ address, port }: DrainedServer): readonly string[] {
+  #tell({ address, port }: DrainedServer, services: Iterable<VirtualService>): readonly string[] {
     const keys: string[] = []
-    for (const [key, { servers }] of this.#services) {
+    for (const { key, servers } of services) {
       const has = ({ address: its, port: at }: RealServer): boolean =>
         its === address && (port === undefined || at === port)
       if (servers.cluster.some(has) || servers.local.some(has)) keys.push(key)

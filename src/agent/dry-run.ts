@@ -36,7 +36,7 @@ const silent: AgentLog = {
 export async function planOf(configuration: AgentConfiguration, saved: SavedState): Promise<DryRun> {
   let rehearsal: Rehearsal | undefined
   const forwarding = await Forwarding.open({
-    // Nobody is asked, and nothing answers.
+    // Servers are not asked, and no port answers.
     configuration: { ...configuration, health: undefined, healthCheckNodePorts: { enabled: false } },
     saved,
     drains: new Drains(saved.drained.map(readServer)),

@@ -1,11 +1,12 @@
 /** What of kube-proxy's own configuration holds here, and what does not. Pure. */
+import { isObject } from '../model/reading.js'
 import {
   type AgentConfiguration,
   configurationKind,
   type ConfigurationReading,
   readConfiguration,
 } from './configuration.js'
-import { type FieldProblem, isObject, refuse } from './schema.js'
+import { type FieldProblem, refuse } from './schema.js'
 
 export const kubeProxyKind = {
   apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',

@@ -2,6 +2,9 @@
  * What a configuration may hold, as values: each field knows what it takes. Whatever is wrong is told at once, with its path; a
  * name that is unknown is an error, for what nobody reads has no effect. Pure.
  */
+import { isObject } from '../model/reading.js'
+import { formatPath } from '../sources/manifest.js'
+import { netnsOfText } from '../net/namespace.js'
 import { parseAddress } from '../address/index.js'
 import { isValidationError } from '../errors/index.js'
 import type { Netns } from '../net/index.js'
@@ -107,10 +110,9 @@ export function oneOf<const T extends string>(...values: readonly T[]): Field<T>
 
 export const address = text('an IPv4 or IPv6 address', (value) => parseAddress(value) !== undefined)
 
-export const namespace: Field<Netns> = simple('the name of a network namespace, or its file', (value) => {
-  if (typeof value !== 'string' || value === '') return undefined
-  return value.includes('/') ? { path: value } : value
-})
+export const namespace: Field<Netns> = simple('the name of a network namespace, or its file', (value) =>
+  typeof value === 'string' && value !== '' ? netnsOfText(value) : undefined,
+)
 
 /** Something that another part of the library reads: what it throws is told at the path, `root` being what it calls the whole. */
 export function judged<T>(expected: string, judge: (value: unknown) => T, root = ''): Field<T> {
@@ -150,10 +152,6 @@ export function pathsOf(field: Field<unknown>, path = ''): string[] {
   return [path]
 }
 
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 export function refuse(problems: FieldProblem[], path: string, value: unknown, expected: string): undefined {
   problems.push({ path, message: `expected ${expected}, ${whatIs(value)}` })
   return undefined
@@ -166,7 +164,7 @@ function whatIs(value: unknown): string {
 }
 
 function join(path: string, name: string): string {
-  const step = /^[\w-]+$/.test(name) ? name : `[${JSON.stringify(name)}]`
+  const step = formatPath([name])
   return path === '' ? step : step.startsWith('[') ? path + step : `${path}.${step}`
 }
 

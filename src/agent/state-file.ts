@@ -10,11 +10,11 @@ import { constants } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { isValidationError } from '../errors/index.js'
+import { isObject } from '../model/reading.js'
 import { readAllocation } from '../model/allocator.js'
 import type { Allocation, ModelObject } from '../model/index.js'
 import { Slices } from '../slices.js'
 import { readServer } from './drains.js'
-import { isObject } from './schema.js'
 
 export interface SavedState {
   /** By the path that their source was given. */

@@ -1,9 +1,9 @@
 /** Who listens on ports of this host, so that no service is given a node port that a process has. */
 import type { Netns } from '../net/index.js'
+import { isObject } from '../model/reading.js'
 import type { ModelObject, ServiceProtocol } from '../model/index.js'
 import { isKernelError, isUnsupportedError } from '../errors/index.js'
 import { Sockdiag } from '../sockdiag/index.js'
-import { isObject } from './schema.js'
 
 /** All processes are looked at for it: in a burst of changes that is done now and then. */
 const freshMilliseconds = 100
@@ -49,9 +49,7 @@ export class TakenPorts {
       try {
         const holders = new Map<string, string>()
         for (const protocol of ['tcp', 'udp'] as const) {
-          const states = [protocol === 'tcp' ? ('listen' as const) : ('close' as const)]
-          const found = await sockdiag.owners(await sockdiag.sockets({ protocol, states }))
-          for (const { localPort, processes } of found) {
+          for (const { localPort, processes } of await sockdiag.listeners(undefined, protocol)) {
             // What this process answers at is the service's own.
             if (processes.some(({ pid }) => pid === process.pid)) continue
             const names = processes.map(({ name, pid }) => `${name} (${pid})`)

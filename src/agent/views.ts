@@ -116,16 +116,11 @@ export interface Description extends ServiceView {
 
 export class Views {
   readonly #options: ViewsOptions
-  /** By their services. */
-  readonly #byService = new Map<string, VirtualService[]>()
+  /** By their services, once somebody asks for that. */
+  #byService: Map<string, VirtualService[]> | undefined
 
   constructor(options: ViewsOptions) {
     this.#options = options
-    for (const service of this.#virtualServices()) {
-      const own = this.#byService.get(service.service)
-      if (own === undefined) this.#byService.set(service.service, [service])
-      else own.push(service)
-    }
   }
 
   async status(): Promise<StatusView> {
@@ -214,7 +209,7 @@ export class Views {
       )
     const { service } = known
     const status = reconciler.status(service)
-    const own = this.#byService.get(service.id) ?? []
+    const own = this.#servicesOf(service.id)
     const counted = new Map<string, ServerStatistics>()
     for (const { key } of own) {
       const [statistics] = await dataplane.stats(key)
@@ -293,12 +288,24 @@ export class Views {
     ]
   }
 
+  #servicesOf(id: string): readonly VirtualService[] {
+    if (this.#byService === undefined) {
+      this.#byService = new Map()
+      for (const service of this.#virtualServices()) {
+        const own = this.#byService.get(service.service)
+        if (own === undefined) this.#byService.set(service.service, [service])
+        else own.push(service)
+      }
+    }
+    return this.#byService.get(id) ?? []
+  }
+
   #virtualServices(): VirtualService[] {
     return this.#options.forwarding.virtualServices().sort((one, other) => compare(one.key, other.key))
   }
 
   #viewOf({ service, slices }: KnownService, { state }: ServiceStatus): ServiceView {
-    const own = this.#byService.get(service.id) ?? []
+    const own = this.#servicesOf(service.id)
     const now = new Set(own.flatMap(({ servers }) => servers.cluster.map(({ address }) => address)))
     const all = new Set(slices.flatMap(({ endpoints }) => endpoints.map(({ address }) => address)))
     return {

@@ -1,6 +1,7 @@
 import type { Netns } from '../net/index.js'
+import { netnsOfText } from '../net/namespace.js'
 
 /** What `--netns` says: a name of `ip netns`, or a file. */
 export function netnsOf(text: string | undefined): Netns | undefined {
-  return text?.includes('/') === true ? { path: text } : text
+  return text === undefined ? undefined : netnsOfText(text)
 }

@@ -9,6 +9,11 @@ import { attempt } from './failure.js'
  */
 export type Netns = string | { readonly path: string } | { readonly pid: number } | { readonly fd: number }
 
+/** As people write it: a name, or what has a slash in it, a file. Not for users of the package. */
+export function netnsOfText(text: string): Netns {
+  return text.includes('/') ? { path: text } : text
+}
+
 /** Where `ip netns` keeps names. */
 const folder = '/run/netns'
 /** statfs(2) of a file that stands for a namespace: linux/magic.h, NSFS_MAGIC. */

@@ -93,11 +93,11 @@ export class Sockdiag {
   }
 
   /**
-   * Who listens on a port: TCP sockets that take connections, UDP sockets that are not connected. One of IPv6 (`::`)
+   * Who listens on a port, or on any if it is undefined: TCP sockets that take connections, UDP sockets that are not connected. One of IPv6 (`::`)
    * listens for IPv4, too, unless it is `ipv6Only`.
    */
   async listeners(
-    port: number,
+    port: number | undefined,
     protocol: SocketProtocol = 'tcp',
     options?: CallOptions,
   ): Promise<OwnedSocket[]> {

@@ -1,9 +1,8 @@
 /** Servers die under load: who fails, how long, and what there is afterwards. */
 import t, { type Test } from 'tap'
 import type { HealthRules } from '../../src/health/index.js'
-import { clusterAddress } from './services-network.js'
 import { until } from '../lab/support/until.js'
-import { grace, Healing, Load, port } from './support/healing.js'
+import { grace, Healing, Load } from './support/healing.js'
 
 const checks = {
   intervalMilliseconds: 200,
@@ -28,14 +27,7 @@ async function network(
       rules: typeof rules === 'function' ? rules(healing) : rules,
     }),
   })
-  healing.reconciler.upsert({
-    name: 'web',
-    address: clusterAddress.ipv4,
-    ports: [{ port: 80, targetPort: port }],
-    servers: names.map((name) => healing.server(name)),
-  })
-  await healing.reconciler.settled()
-  await healing.allUp()
+  await healing.serveAll(names)
   return healing
 }
 

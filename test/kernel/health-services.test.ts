@@ -29,14 +29,7 @@ async function network(t: Test): Promise<Healing> {
               },
             },
   })
-  healing.reconciler.upsert({
-    name: 'web',
-    address: clusterAddress.ipv4,
-    ports: [{ port: 80, targetPort: port }],
-    servers: names.map((name) => healing.server(name)),
-  })
-  await healing.reconciler.settled()
-  await healing.allUp()
+  await healing.serveAll(names)
   return healing
 }
 

@@ -162,9 +162,8 @@ t.test('servers by hand', async (t) => {
   const told: string[] = []
   const stop = drains.watch((keys) => told.push(...keys))
   const web = service(['10.0.0.1:80', '10.0.0.2:80'])
-  drains.change({ upserted: [web], deleted: [] })
   t.equal(drains.shape(web), web)
-  t.strictSame(drains.add(readServer('10.0.0.1')), [web.key])
+  t.strictSame(drains.add(readServer('10.0.0.1'), [web]), [web.key])
   t.strictSame(told, [web.key])
   t.match(drains.shape(web).servers, {
     cluster: [{ address: '10.0.0.2' }],
@@ -172,14 +171,14 @@ t.test('servers by hand', async (t) => {
     draining: [{ address: '10.0.0.1', port: 80 }],
   })
   t.equal(drains.shape(web).servers.draining.length, 1, 'once, though it is among the local ones, too')
-  t.strictSame(drains.add(readServer('10.0.0.2:81')), [], 'another port')
+  t.strictSame(drains.add(readServer('10.0.0.2:81'), [web]), [], 'another port')
   t.equal(drains.shape(web).servers.cluster.length, 1)
   t.strictSame(drains.servers, ['10.0.0.1', '10.0.0.2:81'])
-  t.strictSame(drains.remove(readServer('10.0.0.1')), [web.key])
-  t.equal(drains.remove(readServer('10.0.0.1')), undefined)
+  t.strictSame(drains.remove(readServer('10.0.0.1'), [web]), [web.key])
+  t.equal(drains.remove(readServer('10.0.0.1'), [web]), undefined)
   t.equal(drains.shape(web), web)
   stop()
-  drains.add(readServer('10.0.0.1'))
+  drains.add(readServer('10.0.0.1'), [web])
   t.equal(told.length, 2)
 })
 
@@ -187,17 +186,16 @@ t.test('several shapers are one', async (t) => {
   const [one, other] = [new Drains([readServer('10.0.0.1')]), new Drains([readServer('10.0.0.2')])]
   const joined = joinShapers(one, other)
   const web = service(['10.0.0.1', '10.0.0.2', '10.0.0.3'])
-  joined.change!({ upserted: [web], deleted: [] })
   t.strictSame(
     joined.shape(web).servers.cluster.map(({ address }) => address),
     ['10.0.0.3'],
   )
   const told: (readonly string[])[] = []
   const stop = joined.watch((keys) => told.push(keys))
-  one.add(readServer('10.0.0.3'))
-  other.remove(readServer('10.0.0.2'))
+  one.add(readServer('10.0.0.3'), [web])
+  other.remove(readServer('10.0.0.2'), [web])
   stop()
-  other.add(readServer('10.0.0.2'))
+  other.add(readServer('10.0.0.2'), [web])
   t.strictSame(told, [[web.key], [web.key]])
 })
 

@@ -1,11 +1,9 @@
 /** Asks a `viaduct run` by its control socket. */
 import { request } from 'node:http'
-import { UsageError } from '../exit.js'
+import { exitFailed, exitUsage, UsageError } from '../exit.js'
 
 /** Nobody answers at the control socket. */
 export const exitNobody = 3
-const exitRefusedByAgent = 1
-const exitNotMeant = 2
 const longestMilliseconds = 30_000
 const mostBytes = 256 * 1024 * 1024
 
@@ -59,11 +57,11 @@ function answerOf<T>(status: number, text: string): T | UsageError {
   try {
     value = JSON.parse(text)
   } catch {
-    return new UsageError('the answer is no JSON: is it a viaduct that answers there?', exitRefusedByAgent)
+    return new UsageError('the answer is no JSON: is it a viaduct that answers there?', exitFailed)
   }
   if (status === 200) return value as T
   const { error } = value as { readonly error?: unknown }
-  return new UsageError(String(error), status === 400 ? exitNotMeant : exitRefusedByAgent)
+  return new UsageError(String(error), status === 400 ? exitUsage : exitFailed)
 }
 
 function failureOf(error: NodeJS.ErrnoException, socket: string): Error {
@@ -74,5 +72,5 @@ function failureOf(error: NodeJS.ErrnoException, socket: string): Error {
     )
   if (error.code === 'EACCES')
     return new UsageError(`${socket} may be opened by its owner and root alone`, exitNobody)
-  return new UsageError(`${socket}: ${error.message}`, exitRefusedByAgent)
+  return new UsageError(`${socket}: ${error.message}`, exitFailed)
 }

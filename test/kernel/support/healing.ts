@@ -100,6 +100,18 @@ export class Healing {
     await rtnetlink.routes.replace({ destination: '0.0.0.0/0', gateway })
   }
 
+  /** One service of these hosts, at the cluster address; resolves when all of them are up. */
+  async serveAll(names: readonly string[]): Promise<void> {
+    this.reconciler.upsert({
+      name: 'web',
+      address: clusterAddress.ipv4,
+      ports: [{ port: 80, targetPort: port }],
+      servers: names.map((name) => this.server(name)),
+    })
+    await this.reconciler.settled()
+    await this.allUp()
+  }
+
   /** When all servers of all services have been asked, and are up. */
   async allUp(): Promise<void> {
     const isUp = (key: string): boolean =>
