@@ -76,6 +76,8 @@ t.test('what a broken file held stays, and is told where it is broken', async (t
   const file = path.join(folder, 'a.yaml')
   await writeFile(file, service('a') + '---\n' + service('b'))
   await follower.until('Service default/a', 'Service default/b')
+  // Under another name first: where the file is away for a moment, so is what it held.
+  const made = path.join(folder, '.made')
   const broken: [() => Promise<void>, string][] = [
     [
       () => writeFile(file, 'apiVersion: v1\nkind: Service\nmetadata:\n  name: [a]\n'),
@@ -84,15 +86,15 @@ t.test('what a broken file held stays, and is told where it is broken', async (t
     [() => writeFile(file, new Uint8Array([0xff])), 'error a.yaml is not in UTF-8'],
     [() => truncate(file, 5 * 1024 * 1024), 'error a.yaml is longer than 4194304 bytes'],
     [
-      () => rm(file).then(() => symlink('nowhere', file)),
+      () => symlink('nowhere', made).then(() => rename(made, file)),
       'error a.yaml is a symbolic link that leads to nothing',
     ],
-    [() => rm(file).then(() => symlink('a.yaml', file)), 'error a.yaml cannot be read: ELOOP'],
+    [() => symlink('a.yaml', made).then(() => rename(made, file)), 'error a.yaml cannot be read: ELOOP'],
     [
-      () =>
-        rm(file).then(() => {
-          execFileSync('mkfifo', [file])
-        }),
+      () => {
+        execFileSync('mkfifo', [made])
+        return rename(made, file)
+      },
       'error a.yaml is no regular file',
     ],
   ]
